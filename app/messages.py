@@ -1,0 +1,256 @@
+"""Tasks and replies: the only things that cross a process boundary.
+
+Frozen structs in MessagePack (msgspec), checked against their types when read, never pickled: a worker that a
+user's network has gone wrong in cannot make the HTTP process run anything. Tensors travel as the bytes the
+client sent or will get. `app.pool` sends tasks, `app.worker` answers them.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from app import errors
+from app.errors import LabError, Place
+
+Mode = Literal["eval", "train"]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of everything sent: the class's name is the tag on the wire."""
+
+
+class NetworkRef(Message, frozen=True):
+    """One network at one revision, as a worker needs it: where to find its architecture and its tensors."""
+
+    network_id: str
+    revision: int
+    manifest: str  # digest of the revision's manifest in the store
+    dtype: str  # the network's floating dtype, "float32"
+    device: str  # where it is placed, "cpu:0"
+
+
+class Encoded(Message, frozen=True):
+    """A reply body as it goes out, byte for byte."""
+
+    media_type: str
+    body: bytes
+
+
+# --- tasks ---
+
+
+class ShapeSpec(Message, frozen=True):
+    """The shape and dtype of an input that is only imagined (on the meta device)."""
+
+    shape: list[int]
+    dtype: str | None = None
+
+
+class CheckArchitecture(Message, frozen=True):
+    """Build `architecture` on the meta device alone. Reply: `Checked`."""
+
+    workspace: str
+    architecture: bytes  # JSON
+    pointer: str  # where the architecture stands in the request, "/architecture"
+    dtype: str = "float32"
+    input_shapes: dict[str, ShapeSpec] | None = None  # "" names the only input
+
+
+class CheckBlock(Message, frozen=True):
+    """Check a block definition as far as that goes without its hyperparameters. Reply: `BlockChecked`."""
+
+    workspace: str
+    name: str
+    definition: bytes  # JSON
+    pointer: str  # "/definition"
+
+
+class BuildNetwork(Message, frozen=True):
+    """Build `architecture`, draw its first values and keep them in the store. Reply: `Built`."""
+
+    workspace: str
+    architecture: bytes  # JSON
+    pointer: str
+    dtype: str = "float32"
+    seed: int | None = None
+
+
+class RunForward(Message, frozen=True):
+    """Run a network. `body` is the request's body, unread. Reply: `Encoded`.
+
+    For a JSON body `mode`, `seed` and `capture` stand in the body and the fields here are ignored.
+    """
+
+    network: NetworkRef
+    body: bytes
+    content_type: str
+    accept: str
+    mode: Mode = "eval"
+    seed: int | None = None
+    capture: list[str] = []
+
+
+class ListModules(Message, frozen=True):
+    """Describe the module at `path` ("" is the network itself) and those below it. Reply: `Encoded`."""
+
+    network: NetworkRef
+    path: str
+    accept: str
+
+
+class ListParameters(Message, frozen=True):
+    """List parameters and buffers in PyTorch's order, or those under `prefix`. Reply: `ParameterList`."""
+
+    network: NetworkRef
+    prefix: str | None = None
+
+
+class ReadParameter(Message, frozen=True):
+    """Read one parameter or buffer, or the part `index` (a NumPy basic index) of it. Reply: `Encoded`."""
+
+    network: NetworkRef
+    parameter: str  # a state_dict name, or with positions: "[0][1].bias"
+    index: str | None
+    accept: str
+
+
+class DescribeInputs(Message, frozen=True):
+    """Names of the inputs that a network takes. Reply: `Inputs`."""
+
+    network: NetworkRef
+
+
+class ReadCatalog(Message, frozen=True):
+    """Describe what the language and architectures may use. Reply: `Encoded` (JSON)."""
+
+    kind: Literal["layers", "functions", "initializers"]
+
+
+class ReportStatus(Message, frozen=True):
+    """Tell how the worker is. Reply: `Status`."""
+
+
+Task = (
+    CheckArchitecture
+    | CheckBlock
+    | BuildNetwork
+    | RunForward
+    | ListModules
+    | ListParameters
+    | ReadParameter
+    | DescribeInputs
+    | ReadCatalog
+    | ReportStatus
+)
+
+# --- replies ---
+
+
+class TensorShape(Message, frozen=True):
+    dtype: str
+    shape: list[int]
+
+
+class Checked(Message, frozen=True):
+    parameter_count: int
+    parameter_bytes: int
+    tree: str  # what print(net) prints
+    inputs: list[str]
+    output_shapes: dict[str, TensorShape] | None  # None: no input shapes given
+    note: str | None = None  # why output_shapes is missing although input shapes were given
+
+
+class BlockChecked(Message, frozen=True):
+    uses: list[str]  # names of library blocks that the definition uses itself
+
+
+class Built(Message, frozen=True):
+    resolved: bytes  # JSON: the architecture that needs no library
+    manifest: str
+    parameter_count: int  # each tied parameter once; buffers not counted
+    parameter_bytes: int
+    inputs: list[str]
+
+
+class ParameterInfo(Message, frozen=True):
+    name: str
+    kind: Literal["parameter", "buffer"]
+    shape: list[int]
+    dtype: str
+    requires_grad: bool
+    tied_to: list[str]
+
+
+class ParameterList(Message, frozen=True):
+    items: list[ParameterInfo]
+
+
+class InputInfo(Message, frozen=True):
+    name: str
+    required: bool
+
+
+class Inputs(Message, frozen=True):
+    items: list[InputInfo]
+
+
+class Resident(Message, frozen=True):
+    network_id: str
+    revision: int
+    bytes: int
+
+
+class Status(Message, frozen=True):
+    device: str
+    device_type: str  # "cpu" or "cuda"
+    device_name: str  # "NVIDIA H100 80GB HBM3", or the CPU's name
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+    process_bytes: int
+    residents: list[Resident]
+
+
+class Failure(Message, frozen=True):
+    """A `LabError` on its way from a worker."""
+
+    kind: str
+    code: str
+    detail: str
+    places: list[tuple[str, str]]
+    extra: bytes  # JSON
+
+
+Reply = Encoded | Checked | BlockChecked | Built | ParameterList | Inputs | Status | Failure
+
+
+class Start(Message, frozen=True):
+    """First message to a worker: what it is and what it may use."""
+
+    device: str  # "cpu:0"
+    settings: bytes  # Settings as JSON
+
+
+class Ready(Message, frozen=True):
+    """First message from a worker: it has loaded PyTorch and answers from now on."""
+
+    pid: int
+
+
+def to_failure(error: LabError) -> Failure:
+    return Failure(
+        kind=type(error).__name__,
+        code=error.code,
+        detail=error.detail,
+        places=[(place.pointer, place.message) for place in error.places],
+        extra=msgspec.json.encode(error.extra),
+    )
+
+
+def from_failure(failure: Failure) -> LabError:
+    kind = errors.BY_NAME.get(failure.kind, LabError)
+    return kind(
+        failure.detail,
+        code=failure.code,
+        places=[Place(pointer, message) for pointer, message in failure.places],
+        extra=msgspec.json.decode(failure.extra),
+    )

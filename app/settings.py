@@ -1,0 +1,69 @@
+"""Settings: what an operator can choose. The only reader of the environment (`MODEL_LAB_*`).
+
+Made once, by `app.main` or `app.cli`, and handed down; workers get theirs from the process that starts them.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+GIB = 2**30
+
+
+class Limits(BaseModel):
+    """What one request may ask for. Past any of these the answer is a `limit-exceeded` problem."""
+
+    model_config = ConfigDict(frozen=True)
+
+    expression_characters: int = Field(4_096, description="longest single expression or line")
+    program_characters: int = Field(65_536, description="longest forward of one block")
+    program_nodes: int = Field(20_000, description="syntax nodes of one expression or forward")
+    nesting: int = Field(64, description="depth of blocks inside blocks, and of an expression")
+    layers: int = Field(20_000, description="modules of one network, repeats expanded")
+    expansion: int = Field(20_000, description="children that the repeats of one network may make")
+    loop_steps: int = Field(100_000, description="steps of all loops in one forward")
+    list_length: int = Field(10_000, description="elements of a local list or a literal")
+    parameter_bytes: int = Field(4 * GIB, description="parameters and buffers of one network")
+    tensor_bytes: int = Field(2 * GIB, description="one tensor made by an expression or in forward")
+    tensor_rank: int = Field(32, description="dimensions of one tensor")
+    argument_integer: int = Field(2**31 - 1, description="largest integer given to a layer")
+    stacked_layers: int = Field(256, description="layers that one layer makes inside itself (num_layers)")
+    architecture_bytes: int = Field(4 * MIB, description="JSON text of one architecture")
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set, each as `MODEL_LAB_<NAME>`; limits as `MODEL_LAB_LIMITS__<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MODEL_LAB_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    data_dir: Path = Field(Path("data"), description="where SQLite lives when no database URL is given")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in data_dir")
+    devices: str | None = Field(
+        None,
+        description="comma-separated devices, as in `cuda:0,cuda:1` or `cpu:0,cpu:1`; default: what is there",
+    )
+    worker_threads: int | None = Field(
+        None, description="PyTorch threads of one worker; default: cores / workers"
+    )
+    worker_memory_bytes: int | None = Field(
+        None, description="address space of a CPU worker beyond what it starts with"
+    )
+    resident_bytes: int = Field(
+        2 * GIB, description="networks kept loaded on one device; the least recently used leaves"
+    )
+    deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
+    queue_length: int = Field(512, ge=1, description="requests that may wait for one worker")
+    body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
+    json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
+    allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
+    log_level: str = "info"
+    limits: Limits = Limits()
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database that is meant: the one named, else SQLite in `data_dir`."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'model-lab.sqlite').absolute()}"
