@@ -1,0 +1,78 @@
+"""The pool as its callers see it: hand over a task, get its reply or a `LabError`.
+
+Implementations: `local.py` (spawned processes on this machine). Called by `app.services` alone. Every
+implementation passes the contract tests in `tests/contracts/`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from app.messages import Reply, Task
+
+ReplyT = TypeVar("ReplyT")
+
+WorkerState = Literal["starting", "ready", "dead"]
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """One worker, as the pool sees it from outside."""
+
+    name: str  # "worker-0"
+    device: str  # "cpu:0"; never changes
+    state: WorkerState
+    pid: int | None
+    queue: int  # tasks waiting or running
+    restarts: int  # how often it was replaced
+    tasks_done: int
+
+
+class WorkerPool(ABC):
+    """Workers that own one device each.
+
+    A worker that dies is replaced. The task it was running is tried once more on its successor; a task that two
+    workers died on fails with `Unavailable` (code `worker-died`). Tasks that waited behind it are not affected.
+    """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Starts the workers and returns at once; `ready` tells when one answers."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Lets running tasks finish for a while, then ends the workers."""
+
+    @abstractmethod
+    async def submit(
+        self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None
+    ) -> Reply:
+        """Runs `task` on the worker of `device` (None: the least busy one) and returns its reply.
+
+        The reply's type is the one that the task's docstring names.
+
+        Raises: the `LabError` of the task; `DeadlineExceeded` when it ran or waited for more than
+        `deadline_seconds` (None: the setting); `Busy` when too many tasks wait; `Unavailable` when the workers it
+        was given to died.
+        """
+
+    @abstractmethod
+    def workers(self) -> list[WorkerInfo]:
+        """Tells how each worker is, in the order of their devices."""
+
+    @property
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """Canonical names of the devices ("cpu:0"); the first is the default."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """True while at least one worker answers."""
+
+
+def expect(reply: object, kind: type[ReplyT]) -> ReplyT:
+    """Narrows a reply to the type that its task is answered with."""
+    if not isinstance(reply, kind):
+        raise TypeError(f"a worker answered with {type(reply).__name__} where {kind.__name__} was expected")
+    return reply
