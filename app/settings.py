@@ -36,9 +36,7 @@ class Limits(BaseModel):
 class Settings(BaseSettings):
     """Everything an operator may set, each as `MODEL_LAB_<NAME>`; limits as `MODEL_LAB_LIMITS__<NAME>`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MODEL_LAB_", env_nested_delimiter="__", frozen=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="MODEL_LAB_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     data_dir: Path = Field(Path("data"), description="where SQLite lives when no database URL is given")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in data_dir")
@@ -46,9 +44,7 @@ class Settings(BaseSettings):
         None,
         description="comma-separated devices, as in `cuda:0,cuda:1` or `cpu:0,cpu:1`; default: what is there",
     )
-    worker_threads: int | None = Field(
-        None, description="PyTorch threads of one worker; default: cores / workers"
-    )
+    worker_threads: int | None = Field(None, description="PyTorch threads of one worker; default: cores / workers")
     worker_memory_bytes: int | None = Field(
         None, description="address space of a CPU worker beyond what it starts with"
     )

@@ -44,9 +44,7 @@ class WorkerPool(ABC):
         """Lets running tasks finish for a while, then ends the workers."""
 
     @abstractmethod
-    async def submit(
-        self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None
-    ) -> Reply:
+    async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
         """Runs `task` on the worker of `device` (None: the least busy one) and returns its reply.
 
         The reply's type is the one that the task's docstring names.
