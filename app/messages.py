@@ -5,7 +5,8 @@ user's network has gone wrong in cannot make the HTTP process run anything. Tens
 client sent or will get. `app.pool` sends tasks, `app.worker` answers them.
 """
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -34,6 +35,7 @@ class Encoded(Message, frozen=True):
 
     media_type: str
     body: bytes
+    revision: int | None = None  # the revision that was read or run, where the request could choose one
 
 
 # --- tasks ---
@@ -254,3 +256,44 @@ def from_failure(failure: Failure) -> LabError:
         places=[Place(pointer, message) for pointer, message in failure.places],
         extra=msgspec.json.decode(failure.extra),
     )
+
+
+# --- frames ---
+
+PayloadT = TypeVar("PayloadT")
+
+_LENGTH_BYTES = 8
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(sequence: int, message: Message) -> bytes:
+    """Packs a message for a stream: its length (8 bytes, little-endian), then `[sequence, message]`."""
+    payload = _encoder.encode((sequence, message))
+    return len(payload).to_bytes(_LENGTH_BYTES, "little") + payload
+
+
+class FrameReader(Generic[PayloadT]):
+    """Cuts a stream of bytes back into the messages that `frame` packed, checked to be of `kind`."""
+
+    def __init__(self, kind: object) -> None:
+        self._decoder = msgspec.msgpack.Decoder(tuple[int, kind])  # type: ignore[valid-type]  # a type made at run time
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, PayloadT]]:
+        """Yields `(sequence, message)` for each message that is whole now.
+
+        Raises: msgspec.DecodeError when the bytes are not such messages.
+        """
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= _LENGTH_BYTES:
+            body = start + _LENGTH_BYTES
+            end = body + int.from_bytes(buffer[start:body], "little")
+            if len(buffer) < end:
+                break
+            with memoryview(buffer) as view:
+                message = self._decoder.decode(view[body:end])
+            start = end
+            yield message
+        del buffer[:start]

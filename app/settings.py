@@ -52,6 +52,7 @@ class Settings(BaseSettings):
         2 * GIB, description="networks kept loaded on one device; the least recently used leaves"
     )
     deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
+    drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")
     queue_length: int = Field(512, ge=1, description="requests that may wait for one worker")
     body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")

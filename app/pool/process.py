@@ -1,0 +1,137 @@
+"""One worker process seen from the pool: starting it, talking to it, noticing that it died.
+
+Frames go over a socket pair; the child answers in order, so the oldest unanswered task is the one that runs. Knows
+nothing of what tasks mean, nor of retries: that is the pool's business. Called by `app.pool.local` alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from app.messages import FrameReader, Ready, Reply, Start, Task, frame
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SOCKET_BUFFER_BYTES = 2**20
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A spawned worker and the stream to it.
+
+    `on_ready()` is called once it answers, `on_reply(sequence, reply)` for each answer, `on_death(reason)` once,
+    when it has gone for whatever cause. All three run in the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_ready: Callable[[], None],
+        on_reply: Callable[[int, Reply], None],
+        on_death: Callable[[str], None],
+    ) -> None:
+        self._on_ready = on_ready
+        self._on_reply = on_reply
+        self._on_death = on_death
+        self._reader: FrameReader[Reply | Ready] = FrameReader(Reply | Ready)
+        self._transport: asyncio.Transport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self, device: str, settings: Settings) -> None:
+        """Spawns the process and says what it is; it is ready when `on_ready` is called."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        with theirs:
+            # `-m` of a module, not multiprocessing: the child must not import what the HTTP process has imported.
+            self._process = subprocess.Popen(  # noqa: S603, ASYNC220  # our own interpreter and module; spawning takes 1 ms
+                [sys.executable, "-m", "app.worker.process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: self, sock=ours)
+        self.send(0, Start(device=device, settings=settings.model_dump_json().encode()))
+
+    def send(self, sequence: int, message: Task | Start) -> None:
+        """Puts a message on its way; does nothing when the worker has gone (its death is reported instead)."""
+        if self._transport is not None:
+            self._transport.write(frame(sequence, message))
+
+    def kill(self) -> None:
+        """Ends the process at once; `on_death` follows."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def close(self) -> None:
+        """Tells the worker to end: it does when it has answered what it holds."""
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Waits until the process has ended; kills it after `timeout_seconds`."""
+        process = self._process
+        if process is None:
+            return
+        for _ in range(max(1, int(timeout_seconds / 0.02))):
+            if process.poll() is not None:
+                break
+            await asyncio.sleep(0.02)
+        else:
+            process.kill()
+        await asyncio.to_thread(process.wait)
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for sequence, message in self._reader.feed(data):
+                if isinstance(message, Ready):
+                    self._on_ready()
+                else:
+                    self._on_reply(sequence, message)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            logger.exception("worker %s sent bytes that are no reply; killing it", self.pid)
+            self.kill()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        self._transport = None
+        asyncio.ensure_future(self._report_death())  # noqa: RUF006  # the loop runs on; nothing waits for it
+
+    async def _report_death(self) -> None:
+        process = self._process
+        assert process is not None
+        process.kill()  # a worker without its socket is of no use
+        status = await asyncio.to_thread(process.wait)
+        self._on_death(_describe_exit(status))
+
+
+def _describe_exit(status: int) -> str:
+    if status >= 0:
+        return f"it ended with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"it was ended by {name}"
+
