@@ -1,0 +1,174 @@
+"""Connections to the one database, and the one place where anything is committed.
+
+`Database.transaction()` is for writing and `Database.reading()` for a consistent look; both hand out a SQLAlchemy
+connection, end the transaction themselves, and turn the driver's errors into `Unavailable`, `Busy`, `StorageFull` or
+`Damaged`. SQLite (one file, several processes) and PostgreSQL (psycopg 3) behave alike behind it. Query functions
+live in the modules beside this one; who may use them is the services', the store's and the worker's affair.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.db.columns import sqlite_utc_now
+from app.db.failures import translate
+
+PAGE_BYTES = 32 * 1024  # 256 MiB of chunks are written several times faster than with SQLite's 4 KiB
+BUSY_SECONDS = 20  # how long a writer waits for the one before it
+CHECKOUT_SECONDS = 10  # how long a caller waits for a connection of the pool
+
+_POSTGRESQL_SESSION = {
+    "statement_timeout": "60s",
+    "lock_timeout": "20s",
+    "idle_in_transaction_session_timeout": "120s",
+    "timezone": "UTC",
+}
+
+
+def normalise_url(url: str) -> sa.URL:
+    """Reads a database URL; `postgresql://` and `postgres://` mean psycopg 3. Raises ValueError for other databases."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ValueError("the database URL cannot be read; it looks like sqlite:////path/to/file") from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if parsed.database in (None, "", ":memory:"):
+            raise ValueError("SQLite needs a file: several processes share the database")
+        return parsed.set(drivername="sqlite")
+    raise ValueError(f"{parsed.drivername}: only sqlite and postgresql databases are supported")
+
+
+class Database:
+    """The database behind `url`. Thread-safe; connections are made when first needed and mended when lost.
+
+    Not to be carried over a fork: every process makes its own.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        parsed = normalise_url(url)
+        self.url: str = parsed.render_as_string(hide_password=False)
+        self.kind: Literal["sqlite", "postgresql"]
+        if parsed.drivername == "sqlite":
+            self.kind = "sqlite"
+            self.engine = _sqlite_engine(parsed, pool_size)
+        else:
+            self.kind = "postgresql"
+            self.engine = _postgresql_engine(parsed, pool_size)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Everything done on the connection happens, or none of it: commits at the end, rolls back on any error.
+
+        On SQLite only one transaction runs at a time (it begins IMMEDIATE), so reading before writing is safe;
+        on PostgreSQL the isolation is READ COMMITTED and rows read in order to be changed need `FOR UPDATE`.
+        """
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """All queries on the connection see the database as it was at the first one; writing is refused."""
+        with _translated(), self.engine.connect() as connection:
+            if self.kind == "sqlite":
+                reader = connection.execution_options(reading=True)
+            else:
+                reader = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with reader.begin():
+                yield reader
+
+    def close(self) -> None:
+        """Closes all connections that are not in use."""
+        self.engine.dispose()
+
+
+def ping(database: Database) -> None:
+    """Asks the database for one row. Raises Unavailable if it does not answer."""
+    with database.reading() as connection:
+        connection.execute(sa.select(1)).one()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+        meaning = translate(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "cached_statements": 512},
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CHECKOUT_SECONDS,
+    )
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
+    connection.create_function("utc_now", 0, sqlite_utc_now)
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts only before the first table is made
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switches the file to WAL. The switch does not wait for others that are at it too, so it is tried again."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            if mode == "wal":
+                return
+            if time.monotonic() > give_up:
+                raise sqlite3.OperationalError(f"journal mode stays {mode}; a write-ahead log is needed")
+        time.sleep(0.01)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _postgresql_engine(url: sa.URL, pool_size: int) -> sa.Engine:
+    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_SESSION.items())
+    return sa.create_engine(
+        url,
+        connect_args={
+            "connect_timeout": 5,
+            "options": options,
+            "application_name": "model-lab",
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CHECKOUT_SECONDS,
+        pool_recycle=3600,
+        pool_pre_ping=True,
+    )

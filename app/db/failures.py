@@ -1,0 +1,87 @@
+"""What the database's own errors mean to a caller: the one place where they are translated.
+
+`app.db.engine` and `app.db.heads` pass every driver error through here. What is not listed stays as it is, for it
+is a fault of ours and not of the request's or the disk's.
+"""
+
+import re
+import sqlite3
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.errors import Busy, Damaged, LabError, StorageFull, Unavailable
+
+RETRY_SECONDS = 1
+
+_SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+_SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+# class 08: connection; 57P01-03: shut down, crashed, starting; 53300: too many connections; 53200: out of memory
+_POSTGRESQL_AWAY = re.compile(r"08...|57P0[1234]|53300|53200|58030")
+_POSTGRESQL_BUSY = re.compile(r"55P03|40001|40P01|57014|25P0[34]")  # lock, serialisation, deadlock, timeouts
+_POSTGRESQL_DAMAGED = re.compile(r"XX00[12]")
+
+
+def unavailable() -> Unavailable:
+    return Unavailable("The database does not answer; try again.", extra={"retry_after_seconds": RETRY_SECONDS})
+
+
+def busy() -> Busy:
+    return Busy("The database has too much to do at once; try again.", extra={"retry_after_seconds": RETRY_SECONDS})
+
+
+def full() -> StorageFull:
+    return StorageFull("There is no room left to keep this; what is stored can still be read.")
+
+
+def translate(error: BaseException) -> LabError | None:
+    """Says what a driver's error means, or None if it is not about the database's health."""
+    if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool came free in time
+        return busy()
+    lost = False
+    if isinstance(error, sa.exc.DBAPIError):
+        lost = error.connection_invalidated
+        error = error.orig or error
+    if isinstance(error, sqlite3.Error):
+        return _translate_sqlite(error)
+    state = getattr(error, "sqlstate", None)
+    if isinstance(state, str):
+        return _translate_postgresql(state)
+    if lost or _lost_by_psycopg(error):
+        return unavailable()
+    return None
+
+
+def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest is detail
+    if code == sqlite3.SQLITE_FULL:
+        return full()
+    if code in _SQLITE_BUSY:
+        return busy()
+    if code in _SQLITE_AWAY:
+        return unavailable()
+    if code in _SQLITE_DAMAGED:
+        return Damaged(f"The database file is damaged: {error}.")
+    return None
+
+
+def _translate_postgresql(state: str) -> LabError | None:
+    if state == "53100":
+        return full()
+    if _POSTGRESQL_AWAY.fullmatch(state):
+        return unavailable()
+    if _POSTGRESQL_BUSY.fullmatch(state):
+        return busy()
+    if _POSTGRESQL_DAMAGED.fullmatch(state):
+        return Damaged(f"PostgreSQL reports damaged data (SQLSTATE {state}).")
+    return None
+
+
+def _lost_by_psycopg(error: Any) -> bool:
+    """An OperationalError without a state: the connection could not be made, or broke."""
+    kind = type(error)
+    return kind.__module__.partition(".")[0] == "psycopg" and any(
+        base.__name__ == "OperationalError" for base in kind.__mro__
+    )

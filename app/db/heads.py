@@ -1,0 +1,180 @@
+"""Which revision a forward runs on, found in microseconds.
+
+`services` ask this in the event loop for every forward. SQLite: a dictionary, thrown away whenever
+`PRAGMA data_version` says that anybody committed anything; the pragma does not see commits of its own connection, so
+that connection is opened read-only and used for nothing else. PostgreSQL: one indexed read on a connection kept for
+it. Either way an answer is never older than the last commit before the question.
+"""
+
+import sqlite3
+import threading
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from app.db.engine import BUSY_SECONDS, Database, normalise_url
+from app.db.failures import translate, unavailable
+
+_HEAD = """
+SELECT n.id, r.number, r.manifest, n.dtype, n.device
+FROM networks n JOIN revisions r ON r.network_id = n.id AND r.number = {number}
+WHERE {condition}
+"""
+_BY_NAME = _HEAD.format(number="n.head_revision", condition="n.workspace = {0} AND n.name = {0}")
+_BY_REVISION = _HEAD.format(number="{0}", condition="n.id = {0}")
+
+REMEMBERED = 20_000  # heads; past it the dictionary starts afresh
+PAUSE_SECONDS = 1.0  # after a failed connect, before the next try: a forward must not wait for each
+
+
+@dataclass(frozen=True)
+class Head:
+    """One revision of one network, as a worker must be told of it."""
+
+    network_id: str
+    revision: int
+    manifest: str  # digest
+    dtype: str
+    device: str
+
+
+class HeadReader:
+    """Finds heads; thread-safe. Make one per process and close it at the end."""
+
+    def __init__(self, database: Database) -> None:
+        kind = _SqliteHeads if database.kind == "sqlite" else _PostgresqlHeads
+        self._heads: _Heads = kind(database.url)
+        self._lock = threading.Lock()
+
+    def find(self, workspace: str, name: str) -> Head | None:
+        """The head of a network by name, or None if there is none. Raises Unavailable."""
+        with self._lock:
+            try:
+                return self._heads.find(workspace, name)
+            except (sqlite3.Error, psycopg.Error) as error:
+                self._heads.close()
+                raise translate(error) or unavailable() from error
+
+    def find_revision(self, network_id: str, revision: int) -> Head | None:
+        """One revision of a network, or None if there is none (any more). Raises Unavailable."""
+        with self._lock:
+            try:
+                return self._heads.find_revision(network_id, revision)
+            except (sqlite3.Error, psycopg.Error) as error:
+                self._heads.close()
+                raise translate(error) or unavailable() from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._heads.close()
+
+
+class _Heads(ABC):
+    @abstractmethod
+    def find(self, workspace: str, name: str) -> Head | None: ...
+    @abstractmethod
+    def find_revision(self, network_id: str, revision: int) -> Head | None: ...
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class _SqliteHeads(_Heads):
+    def __init__(self, url: str) -> None:
+        self._file = str(normalise_url(url).database)
+        self._connection: sqlite3.Connection | None = None
+        self._version: tuple[int] | None = None
+        self._known: dict[tuple[str, str], Head] = {}
+
+    def find(self, workspace: str, name: str) -> Head | None:
+        connection = self._connection or self._connect()
+        # The version is read before the rows: a commit in between makes them newer than their version, never older.
+        version = connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version or len(self._known) > REMEMBERED:
+            self._known.clear()
+            self._version = version
+        key = (workspace, name)
+        head = self._known.get(key)
+        if head is None:
+            head = _head(connection.execute(_BY_NAME.format("?"), key).fetchone())
+            if head is not None:
+                self._known[key] = head
+        return head
+
+    def find_revision(self, network_id: str, revision: int) -> Head | None:
+        connection = self._connection or self._connect()
+        return _head(connection.execute(_BY_REVISION.format("?"), (revision, network_id)).fetchone())
+
+    def _connect(self) -> sqlite3.Connection:
+        self._connection = sqlite3.connect(
+            f"file:{quote(self._file)}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_SECONDS,
+        )
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._version = None
+        self._known.clear()
+
+
+class _PostgresqlHeads(_Heads):
+    def __init__(self, url: str) -> None:
+        self._url = normalise_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._next_try = 0.0
+
+    def find(self, workspace: str, name: str) -> Head | None:
+        return self._read(_BY_NAME.format("%s"), (workspace, name))
+
+    def find_revision(self, network_id: str, revision: int) -> Head | None:
+        return self._read(_BY_REVISION.format("%s"), (revision, network_id))
+
+    def _read(self, statement: str, values: tuple[object, ...]) -> Head | None:
+        fresh = self._connection is None
+        try:
+            return self._read_once(statement, values)
+        except psycopg.OperationalError:
+            if fresh:
+                raise
+            self.close()  # the connection was kept while the server went away: once more, on a new one
+            return self._read_once(statement, values)
+
+    def _read_once(self, statement: str, values: tuple[object, ...]) -> Head | None:
+        connection = self._connection or self._connect()
+        return _head(connection.execute(statement, values, prepare=True, binary=True).fetchone())  # type: ignore[arg-type]  # our own text
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if time.monotonic() < self._next_try:
+            raise psycopg.OperationalError("the database was not there a moment ago")
+        try:
+            self._connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=2,
+                application_name="model-lab heads",
+                options="-c statement_timeout=5s",
+            )
+        except psycopg.Error:
+            self._next_try = time.monotonic() + PAUSE_SECONDS
+            raise
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def _head(row: tuple[Any, ...] | None) -> Head | None:
+    if row is None:
+        return None
+    return Head(row[0], row[1], bytes(row[2]).hex(), row[3], row[4])

@@ -1,0 +1,148 @@
+"""Rows of `networks`: what a network is called, what it was made from, and which revision is its head.
+
+Every function takes a connection of `Database.transaction()` or `reading()` and commits nothing. A workspace's
+names are seen only with that workspace in hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.columns import database_time
+from app.db.tables import networks
+from app.errors import Conflict
+
+
+@dataclass(frozen=True)
+class NewNetwork:
+    """What the caller decides about a network that is to be made."""
+
+    id: str  # a UUID as text
+    workspace: str
+    name: str
+    original: bytes  # JSON of the architecture, as sent
+    resolved: bytes  # JSON of the architecture that needs no library
+    dtype: str
+    device: str
+    seed: int | None
+    labels: Mapping[str, str]
+    inputs: list[str]
+    parameter_count: int
+    parameter_bytes: int
+    head_revision: int = 1
+
+
+@dataclass(frozen=True)
+class NetworkRow(NewNetwork):
+    """One network as stored. Times are UTC, by the database's clock."""
+
+    created_at: datetime = datetime.min
+    updated_at: datetime = datetime.min
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """One line of a list of networks: all of a row but its architecture, which may be megabytes."""
+
+    id: str
+    workspace: str
+    name: str
+    dtype: str
+    device: str
+    seed: int | None
+    labels: Mapping[str, str]
+    inputs: list[str]
+    parameter_count: int
+    parameter_bytes: int
+    head_revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+_ROW = [networks.c[field] for field in NetworkRow.__dataclass_fields__]
+_SUMMARY = [networks.c[field] for field in NetworkSummary.__dataclass_fields__]
+
+
+def insert(connection: sa.Connection, network: NewNetwork) -> NetworkRow:
+    """Adds a network; its first revision is the caller's next statement. Raises Conflict (`name-taken`)."""
+    values = {field: getattr(network, field) for field in NewNetwork.__dataclass_fields__}
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        make(networks)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=[networks.c.workspace, networks.c.name])
+        .returning(*_ROW)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise name_taken(network.name)
+    return _row(row)
+
+
+def find(connection: sa.Connection, workspace: str, name: str) -> NetworkRow | None:
+    row = connection.execute(
+        sa.select(*_ROW).where(networks.c.workspace == workspace, networks.c.name == name)
+    ).one_or_none()
+    return None if row is None else _row(row)
+
+
+def find_by_id(connection: sa.Connection, network_id: str) -> NetworkRow | None:
+    row = connection.execute(sa.select(*_ROW).where(networks.c.id == network_id)).one_or_none()
+    return None if row is None else _row(row)
+
+
+def find_resolved(connection: sa.Connection, network_id: str) -> bytes | None:
+    """The resolved architecture alone: JSON. It never changes while the network lives."""
+    value = connection.execute(sa.select(networks.c.resolved).where(networks.c.id == network_id)).scalar_one_or_none()
+    return None if value is None else bytes(value)
+
+
+def list_page(
+    connection: sa.Connection, workspace: str, *, after: str | None = None, limit: int = 100
+) -> list[NetworkSummary]:
+    """Up to `limit` networks in the order of their names (by code point), those after the name `after`.
+
+    The cost does not grow with the page's depth. A next page starts after the last name of this one.
+    """
+    statement = sa.select(*_SUMMARY).where(networks.c.workspace == workspace).order_by(networks.c.name).limit(limit)
+    if after is not None:
+        statement = statement.where(networks.c.name > after)
+    return [NetworkSummary(**row._mapping) for row in connection.execute(statement)]
+
+
+def update(connection: sa.Connection, workspace: str, name: str, **changes: Any) -> NetworkRow | None:
+    """Changes columns (`name`, `labels`, `device`) of one network; None if there is no such network.
+
+    Raises Conflict (`name-taken`) for a name that another network has; the transaction is lost then.
+    """
+    statement = (
+        sa.update(networks)
+        .where(networks.c.workspace == workspace, networks.c.name == name)
+        .values(**changes, updated_at=database_time())
+        .returning(*_ROW)
+    )
+    try:
+        row = connection.execute(statement).one_or_none()
+    except sa.exc.IntegrityError:
+        raise name_taken(str(changes.get("name"))) from None
+    return None if row is None else _row(row)
+
+
+def delete(connection: sa.Connection, workspace: str, name: str) -> bool:
+    """Deletes a network and its revisions; False if there is no such network. Tensors are left to the collector."""
+    result = connection.execute(
+        sa.delete(networks).where(networks.c.workspace == workspace, networks.c.name == name).returning(networks.c.id)
+    )
+    return result.one_or_none() is not None
+
+
+def name_taken(name: str) -> Conflict:
+    return Conflict(f"A network called '{name}' exists already; choose another name.", code="name-taken")
+
+
+def _row(row: sa.Row[Any]) -> NetworkRow:
+    return NetworkRow(**row._mapping)

@@ -1,0 +1,125 @@
+"""The tables, as SQLAlchemy Core sees them; the migrations in `alembic/` make them, and a test holds the two together.
+
+Networks have revisions; a revision names a manifest; a manifest is an ordered list of (name, tensor); a tensor is
+dtype, shape and an ordered list of chunks. Everything from the manifest down is content-addressed and immutable, and
+shared by all that hold the same content: deleting a network takes its revisions with it and leaves the rest to the
+collector. Foreign keys without an action refuse the deletion of what is still in use.
+"""
+
+import sqlalchemy as sa
+
+from app.db.columns import Digest, OrderedJson, UtcTime, WideInteger, database_time, name_text
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+networks = sa.Table(
+    "networks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # a UUID as text
+    sa.Column("workspace", name_text(), nullable=False),
+    sa.Column("name", name_text(), nullable=False),
+    sa.Column("original", sa.LargeBinary, nullable=False),  # the architecture as it was sent: JSON, byte for byte
+    sa.Column("resolved", sa.LargeBinary, nullable=False),  # the architecture that needs no library: JSON
+    sa.Column("dtype", sa.Text, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("seed", WideInteger),
+    sa.Column("labels", OrderedJson, nullable=False),
+    sa.Column("inputs", OrderedJson, nullable=False),  # names, in order
+    sa.Column("head_revision", sa.BigInteger, nullable=False),
+    sa.Column("parameter_count", sa.BigInteger, nullable=False),
+    sa.Column("parameter_bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
+    sa.UniqueConstraint("workspace", "name"),
+)
+
+manifests = sa.Table(
+    "manifests",
+    metadata,
+    sa.Column("digest", Digest, primary_key=True),
+    sa.Column("last_seen", UtcTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+tensors = sa.Table(
+    "tensors",
+    metadata,
+    sa.Column("digest", Digest, primary_key=True),
+    sa.Column("dtype", sa.Text, nullable=False),
+    sa.Column("shape", OrderedJson, nullable=False),
+    sa.Column("byte_count", sa.BigInteger, nullable=False),
+    sa.Column("chunk_bytes", sa.BigInteger, nullable=False),  # size of each of its chunks but the last
+    sa.Column("last_seen", UtcTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+manifest_tensors = sa.Table(
+    "manifest_tensors",
+    metadata,
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("name", name_text(), nullable=False),
+    sa.Column("tensor", Digest, sa.ForeignKey("tensors.digest"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("digest", Digest, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("last_seen", UtcTime, nullable=False, index=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),  # last: what stands before it is read without its pages
+)
+
+tensor_chunks = sa.Table(
+    "tensor_chunks",
+    metadata,
+    sa.Column("tensor", Digest, sa.ForeignKey("tensors.digest", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("chunk", Digest, sa.ForeignKey("chunks.digest"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("network_id", sa.Text, sa.ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
+    sa.Column("operation", sa.Text, nullable=False),  # what made it: "create", "edit", ...
+    sa.Column("author", sa.Text),  # who: the key's name, or NULL where no keys are made
+    sa.Column("detail", OrderedJson, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sqlite_with_rowid=False,
+)
+
+blocks = sa.Table(
+    "blocks",
+    metadata,
+    sa.Column("workspace", name_text(), primary_key=True),
+    sa.Column("name", name_text(), primary_key=True),
+    sa.Column("definition", sa.LargeBinary, nullable=False),  # JSON, byte for byte
+    sa.Column("uses", OrderedJson, nullable=False),  # names of the library blocks it uses itself
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("workspace", name_text(), primary_key=True),
+    sa.Column("key", name_text(), primary_key=True),
+    sa.Column("request_digest", sa.Text, nullable=False),  # of method, path and body
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", OrderedJson, nullable=False),  # [[name, value], ...]
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time(), index=True),
+)
