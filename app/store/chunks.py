@@ -1,0 +1,64 @@
+"""Chunks in the database: pieces of tensors, found by the digest of their bytes, each stored once.
+
+Keeping a chunk that is there already marks it as seen, which is what the collector goes by: it takes only what nobody
+refers to and nobody has kept for a day. Called by `app.store.store` alone, inside its transactions.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import sqlalchemy as sa
+
+from app.errors import Damaged
+from app.store.digests import digest_chunk
+from app.store.rows import Row, execute_many, fetch, fetch_where_in
+
+# RETURNING: what was there and is now locked until the end of the transaction, so that no collector takes it before
+_TOUCH = "UPDATE chunks SET last_seen = NOW() WHERE digest IN (...) RETURNING digest"
+_INSERT = """
+INSERT INTO chunks (digest, size, last_seen, data) VALUES (?, ?, NOW(), ?)
+ON CONFLICT (digest) DO UPDATE SET last_seen = NOW()
+"""
+_OF_TENSORS = """
+SELECT tc.tensor, tc.position, c.digest, c.data
+FROM tensor_chunks tc JOIN chunks c ON c.digest = tc.chunk WHERE tc.tensor IN (...)
+"""
+_OF_RANGE = """
+SELECT tc.tensor, tc.position, c.digest, c.data
+FROM tensor_chunks tc JOIN chunks c ON c.digest = tc.chunk
+WHERE tc.tensor = ? AND tc.position >= ? AND tc.position < ? ORDER BY tc.position
+"""
+
+
+def keep(connection: sa.Connection, chunks: Mapping[str, memoryview]) -> None:
+    """Stores those of `chunks` (digest -> bytes) that are not there yet, and marks the others as seen."""
+    # in the order of their digests, so that two writers of the same chunks wait for each other and never deadlock
+    digests = [bytes.fromhex(digest) for digest in sorted(chunks)]
+    there = {bytes(row[0]) for row in fetch_where_in(connection, _TOUCH, digests)}
+    missing: list[Row] = []
+    for digest in digests:
+        if digest not in there:
+            data = chunks[digest.hex()]
+            missing.append((digest, data.nbytes, data))
+    execute_many(connection, _INSERT, missing)
+
+
+def read_of_tensors(connection: sa.Connection, tensors: Sequence[str]) -> Iterator[tuple[str, int, str, memoryview]]:
+    """All chunks of some tensors, in no order: (tensor, position, chunk's digest, bytes). Raises Damaged."""
+    digests = [bytes.fromhex(digest) for digest in tensors]
+    for row in fetch_where_in(connection, _OF_TENSORS, digests):
+        yield _checked(row)
+
+
+def read_of_range(
+    connection: sa.Connection, tensor: str, first: int, stop: int
+) -> Iterator[tuple[str, int, str, memoryview]]:
+    """The chunks `first` to `stop` - 1 of one tensor, in order; fields as above. Raises Damaged."""
+    for row in fetch(connection, _OF_RANGE, [bytes.fromhex(tensor), first, stop]):
+        yield _checked(row)
+
+
+def _checked(row: Row) -> tuple[str, int, str, memoryview]:
+    tensor, chunk, data = bytes(row[0]).hex(), bytes(row[2]).hex(), memoryview(row[3])
+    if digest_chunk(data) != chunk:
+        raise Damaged(f"Chunk {chunk} (number {row[1]} of tensor {tensor}) is not what was stored.")
+    return tensor, row[1], chunk, data
