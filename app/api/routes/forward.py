@@ -1,0 +1,108 @@
+"""`POST /v1/networks/{name}/forward`, as a plain ASGI application in front of FastAPI.
+
+Most requests of a service come this way, so nothing here parses a tensor, makes a model of the body or changes
+threads: bytes in, bytes out. `app.api.edge` sends matching requests here and renders what is raised. Its OpenAPI
+description stands in `app.api.routes.forward_docs`.
+"""
+
+from functools import lru_cache
+from typing import Literal, NamedTuple
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from app.api.bodies import read_body
+from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
+from app.errors import Malformed, Place, Unprocessable
+from app.messages import Mode
+from app.services.forward import forward
+from app.services.lab import Lab
+
+OFFERED = (JSON, SAFETENSORS, NPY, NPZ, PT)
+_PREFIX_LENGTH = len("/v1/networks/")
+_SUFFIX_LENGTH = len("/forward")
+_INT64 = range(-(2**63), 2**64)
+
+
+class _Options(NamedTuple):
+    """What the query says, for bodies that cannot say it themselves."""
+
+    mode: Mode = "eval"
+    seed: int | None = None
+    revision: int | None = None
+    capture: tuple[str, ...] = ()
+    format: str | None = None
+
+
+async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers one forward request; `scope["state"]["lab"]` holds the services."""
+    lab: Lab = scope["state"]["lab"]
+    content_type, accept = b"application/json", b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"accept":
+            accept = value
+    options = _read_options(scope["query_string"]) if scope["query_string"] else _Options()
+    media_type = _media_type(content_type)
+    reply_type = _choose(accept, options.format)
+    limit_bytes = lab.settings.json_body_bytes if media_type == JSON else lab.settings.body_bytes
+    reply = await forward(
+        lab,
+        scope["path"][_PREFIX_LENGTH:-_SUFFIX_LENGTH],
+        body=await read_body(receive, scope["headers"], limit_bytes),
+        content_type=media_type,
+        accept=reply_type,
+        revision=options.revision,
+        mode=options.mode,
+        seed=options.seed,
+        capture=list(options.capture),
+    )
+    headers = [
+        (b"content-type", reply.media_type.encode()),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"etag", b'"%d"' % reply.revision if reply.revision is not None else b""),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+@lru_cache(maxsize=256)
+def _media_type(content_type: bytes) -> str:
+    return content_type.split(b";")[0].strip().lower().decode("latin-1") or JSON
+
+
+@lru_cache(maxsize=256)
+def _choose(accept: bytes, format_name: str | None) -> str:
+    return choose(accept.decode("latin-1"), format_name, OFFERED)
+
+
+def _read_options(query: bytes) -> _Options:
+    try:
+        values = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError as error:
+        raise Malformed("The query string is not percent-encoded UTF-8.") from error
+    mode = values.get("mode", ["eval"])[-1]
+    if mode != "eval" and mode != "train":  # noqa: PLR1714  # mypy narrows this, not `in`
+        raise _wrong("mode", "is `eval` or `train`")
+    return _Options(
+        mode=mode,
+        seed=_integer(values, "seed"),
+        revision=_integer(values, "revision"),
+        capture=tuple(values.get("capture", ())),
+        format=values.get("format", [None])[-1],
+    )
+
+
+def _integer(values: dict[str, list[str]], name: Literal["seed", "revision"]) -> int | None:
+    if name not in values:
+        return None
+    text = values[name][-1]
+    if len(text) <= 20 and text.removeprefix("-").isdecimal() and text.isascii() and int(text) in _INT64:
+        return int(text)
+    raise _wrong(name, "is an integer of 64 bits")
+
+
+def _wrong(name: str, should: str) -> Unprocessable:
+    message = f"`{name}` in the query {should}."
+    return Unprocessable(message, code="bad-query", places=[Place("", message)])

@@ -1,0 +1,122 @@
+"""Checking and building networks from JSON: the slow part of creating one, and the first writing of its tensors.
+
+Called by the handlers. The network itself comes to be in the service's transaction; what is written here is
+content-addressed and harmless until then.
+"""
+
+import orjson
+import torch
+from torch import nn
+
+from app.architecture.build import build, build_on_meta
+from app.architecture.call import call, inputs_of
+from app.architecture.describe import print_tree
+from app.architecture.resolve import check_block, resolve
+from app.errors import LabError, Unprocessable
+from app.messages import (
+    BlockChecked,
+    BuildNetwork,
+    Built,
+    CheckArchitecture,
+    CheckBlock,
+    Checked,
+    TensorShape,
+)
+from app.tensors.torch_dtypes import dtype_name, torch_dtype
+from app.worker.context import Worker
+from app.worker.transfer import keep_state
+
+
+def check_architecture(worker: Worker, task: CheckArchitecture) -> Checked:
+    """Builds on the meta device: counts, tree, and output shapes where input shapes are given."""
+    resolved = resolve(
+        orjson.loads(task.architecture),
+        library=worker.library(task.workspace),
+        limits=worker.limits,
+        pointer=task.pointer,
+    )
+    net = build_on_meta(resolved, limits=worker.limits, pointer=task.pointer)
+    net.to(torch_dtype(task.dtype))
+    net.eval()
+    shapes, note = _output_shapes(worker, task, net)
+    count, byte_count = _parameter_size(net)
+    return Checked(
+        parameter_count=count,
+        parameter_bytes=byte_count,
+        tree=print_tree(net),
+        inputs=[info.name for info in inputs_of(net)],
+        output_shapes=shapes,
+        note=note,
+    )
+
+
+def check_block_definition(worker: Worker, task: CheckBlock) -> BlockChecked:
+    """Checks a block for the library without building it: its hyperparameters are not known yet."""
+    uses = check_block(
+        task.name,
+        orjson.loads(task.definition),
+        library=worker.library(task.workspace),
+        limits=worker.limits,
+        pointer=task.pointer,
+    )
+    return BlockChecked(uses=uses)
+
+
+def build_network(worker: Worker, task: BuildNetwork) -> Built:
+    """Draws a network's first values on the CPU as PyTorch would, and keeps them in the store."""
+    resolved = resolve(
+        orjson.loads(task.architecture),
+        library=worker.library(task.workspace),
+        limits=worker.limits,
+        pointer=task.pointer,
+    )
+    with torch.random.fork_rng(devices=[]):
+        if task.seed is None:
+            torch.seed()
+        else:
+            torch.manual_seed(task.seed)
+        net = build(resolved, limits=worker.limits, pointer=task.pointer)
+    net.to(torch_dtype(task.dtype))
+    manifest = keep_state(worker.store, net)
+    count, byte_count = _parameter_size(net)
+    return Built(
+        resolved=orjson.dumps(resolved),
+        manifest=manifest,
+        parameter_count=count,
+        parameter_bytes=byte_count,
+        inputs=[info.name for info in inputs_of(net)],
+    )
+
+
+def _parameter_size(net: nn.Module) -> tuple[int, int]:
+    """Number of elements and bytes of the parameters, each tied one once."""
+    parameters = list(net.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
+
+
+def _output_shapes(
+    worker: Worker, task: CheckArchitecture, net: nn.Module
+) -> tuple[dict[str, TensorShape] | None, str | None]:
+    if task.input_shapes is None:
+        return None, None
+    tensors = {
+        name: torch.empty(spec.shape, dtype=torch_dtype(spec.dtype or task.dtype), device="meta")
+        for name, spec in task.input_shapes.items()
+    }
+    inputs = tensors[""] if set(tensors) == {""} else tensors
+    try:
+        with torch.inference_mode():
+            outputs = call(net, inputs, limits=worker.limits).outputs
+    except Unprocessable as error:
+        if error.code == "needs-values":
+            return None, error.detail
+        raise _rebased(error)
+    return {
+        name: TensorShape(dtype=dtype_name(tensor.dtype), shape=list(tensor.shape)) for name, tensor in outputs.items()
+    }, None
+
+
+def _rebased(error: Unprocessable) -> LabError:
+    """Inputs of a check stand under /input_shapes, not under /inputs."""
+    places = [place._replace(pointer=place.pointer.replace("/inputs", "/input_shapes", 1)) for place in error.places]
+    return Unprocessable(error.detail, code=error.code, places=places, extra=error.extra)

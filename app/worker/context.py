@@ -1,0 +1,45 @@
+"""What every handler has at hand: the device, the networks on it, the store and the limits.
+
+Made once when the worker starts. Knows no tasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from app.db import blocks
+from app.db.engine import Database
+from app.settings import Limits, Settings
+from app.store.store import TensorStore
+from app.worker.residents import Residents
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker: `device` is its canonical name ("cpu:1"), which is also what replies call it."""
+
+    device: str
+    settings: Settings
+    database: Database
+    store: TensorStore
+    residents: Residents
+
+    @classmethod
+    def make(cls, device: str, settings: Settings, database: Database) -> "Worker":
+        store = TensorStore(database)
+        return cls(device, settings, database, store, Residents(device, settings, database, store))
+
+    @property
+    def limits(self) -> Limits:
+        return self.settings.limits
+
+    def library(self, workspace: str) -> Callable[[str], object | None]:
+        """Looks up named blocks of a workspace: name → definition, or None."""
+
+        def find(name: str) -> object | None:
+            with self.database.reading() as connection:
+                row = blocks.find(connection, workspace, name)
+            return None if row is None else orjson.loads(row.definition)
+
+        return find

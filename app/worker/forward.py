@@ -1,0 +1,153 @@
+"""Running a network: the request's bytes become tensors, the tensors go through, the outputs become bytes.
+
+The only place where a forward's body is read. Called by the handlers.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, cast
+
+import orjson
+import torch
+from torch import Tensor
+
+from app.architecture.call import Called, call
+from app.architecture.untouched import untouched
+from app.db import revisions
+from app.errors import NotAcceptable, NotFound, in_place, pointer_to
+from app.messages import Encoded, Mode, NetworkRef, RunForward
+from app.tensors import codecs
+from app.tensors.codecs import json as json_codec
+from app.tensors.strict_json import read_json
+from app.tensors.torch_dtypes import torch_dtype
+from app.worker.context import Worker
+
+JSON = "application/json"
+KEYS = ("inputs", "mode", "revision", "seed", "capture")
+SEEDS = range(-(2**63), 2**64)
+
+
+class _Request(NamedTuple):
+    inputs: Tensor | Mapping[str, Tensor]
+    mode: Mode
+    seed: int | None
+    revision: int | None
+    capture: list[str]
+
+
+def run_forward(worker: Worker, task: RunForward) -> Encoded:
+    """Runs the network of `task` on its body and encodes what comes out as `task.accept`.
+
+    Raises: Malformed, UnsupportedMedia, Unprocessable for the body; NotFound for the revision; what `call` raises.
+    """
+    request = _read_request(task)
+    ref = at_revision(worker, task.network, request.revision)
+    loaded = worker.residents.find(ref)
+    loaded.set_mode(request.mode)
+    with torch.inference_mode(), untouched(loaded.module), _seeded(request.seed, worker.residents.device):
+        called = call(
+            loaded.module,
+            _placed(request.inputs, worker.residents.device),
+            capture=request.capture,
+            limits=worker.limits,
+            dtype=loaded.dtype,
+        )
+    return _encode(called, task.accept, ref)
+
+
+def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> NetworkRef:
+    """The same network at another of its revisions. Raises: NotFound."""
+    if revision is None or revision == ref.revision:
+        return ref
+    with worker.database.reading() as connection:
+        row = revisions.find(connection, ref.network_id, revision)
+    if row is None:
+        raise NotFound(f"The network has no revision {revision}; its newest is {ref.revision}.")
+    return NetworkRef(ref.network_id, revision, row.manifest, ref.dtype, ref.device)
+
+
+def _read_request(task: RunForward) -> _Request:
+    dtype = torch_dtype(task.network.dtype)
+    if task.content_type == JSON:
+        return _read_json_request(task, read_json(task.body), dtype)
+    tensors = codecs.decode(task.content_type, task.body)
+    inputs = tensors[""] if set(tensors) == {""} else tensors
+    return _Request(inputs, task.mode, task.seed, task.revision, task.capture)
+
+
+def _read_json_request(task: RunForward, document: object, dtype: torch.dtype) -> _Request:
+    if not isinstance(document, dict):
+        raise in_place("", 'The body is an object such as {"inputs": [[1, 2]]}.', code="bad-request")
+    for key in document:
+        if key not in KEYS:
+            raise in_place(
+                pointer_to(key), f"{key!r} is not known here; known are {', '.join(KEYS)}.", code="unknown-key"
+            )
+    if "inputs" not in document:
+        raise in_place("", "`inputs` is missing: one tensor, or an object of tensors by name.", code="missing-input")
+    mode = document.get("mode", task.mode)
+    if mode not in ("eval", "train"):
+        raise in_place("/mode", '`mode` is "eval" or "train".', code="bad-request")
+    capture = document.get("capture") or task.capture
+    if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
+        raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
+    return _Request(
+        _read_inputs(document["inputs"], dtype),
+        cast("Mode", mode),
+        _integer(document, "seed", task.seed),
+        _integer(document, "revision", task.revision),
+        capture,
+    )
+
+
+def _integer(document: dict[str, object], key: str, otherwise: int | None) -> int | None:
+    value = document.get(key, otherwise)
+    if value is None or (type(value) is int and value in SEEDS):
+        return value
+    raise in_place(f"/{key}", f"`{key}` is an integer of 64 bits.", code="bad-request")
+
+
+def _read_inputs(inputs: object, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
+    """One tensor if it is a list, a number or an object with `data` or `tensor`; else an object of tensors."""
+    if not isinstance(inputs, dict) or "data" in inputs or "tensor" in inputs:
+        return _read_tensor(inputs, dtype, "/inputs")
+    return {name: _read_tensor(value, dtype, pointer_to("inputs", name)) for name, value in inputs.items()}
+
+
+def _read_tensor(value: object, dtype: torch.dtype, pointer: str) -> Tensor:
+    tensor = json_codec.decode_value(value, dtype, pointer)
+    if not isinstance(tensor, Tensor):
+        raise in_place(pointer, f"There is no tensor {tensor.name!r}.", code="unknown-name")
+    return tensor
+
+
+def _placed(inputs: Tensor | Mapping[str, Tensor], device: torch.device) -> Tensor | Mapping[str, Tensor]:
+    if device.type == "cpu":
+        return inputs
+    if isinstance(inputs, Tensor):
+        return inputs.to(device)
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """`torch.manual_seed(seed)` for what runs inside; the generators go on as before afterwards."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:
+    if accept == JSON:
+        reply: dict[str, object] = {"outputs": {k: json_codec.encode_value(v) for k, v in called.outputs.items()}}
+        if called.captured:
+            reply["captured"] = {k: json_codec.encode_value(v) for k, v in called.captured.items()}
+        reply |= {"revision": ref.revision, "device": ref.device}
+        return Encoded(JSON, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), ref.revision)
+    if called.captured and not codecs.holds_names(accept):
+        raise NotAcceptable("Captured tensors need a format with names: json, safetensors, npz or pt.")
+    tensors = called.outputs | {f"captured.{path}": tensor for path, tensor in called.captured.items()}
+    return Encoded(accept, codecs.encode(accept, tensors), ref.revision)

@@ -1,0 +1,77 @@
+"""One function per kind of task; `answer` picks it and turns a `LabError` into a `Failure`.
+
+Called by `process.py`. The work itself is in the files beside this one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from app.architecture import initializers, layers
+from app.architecture.call import inputs_of
+from app.errors import LabError, Unprocessable
+from app.language import functions
+from app.messages import (
+    BuildNetwork,
+    CheckArchitecture,
+    CheckBlock,
+    DescribeInputs,
+    Encoded,
+    Inputs,
+    ListModules,
+    ListParameters,
+    ReadCatalog,
+    ReadParameter,
+    Reply,
+    ReportStatus,
+    RunForward,
+    Task,
+    to_failure,
+)
+from app.worker.architectures import build_network, check_architecture, check_block_definition
+from app.worker.context import Worker
+from app.worker.forward import run_forward
+from app.worker.modules import list_modules
+from app.worker.parameters import list_network_parameters, read_parameter
+from app.worker.status import report_status
+
+
+def describe_inputs(worker: Worker, task: DescribeInputs) -> Inputs:
+    return Inputs(items=inputs_of(worker.residents.find(task.network).module))
+
+
+def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001  # every handler takes a worker
+    catalogues: dict[str, Callable[[], object]] = {
+        "layers": layers.catalogue,
+        "functions": functions.catalogue,
+        "initializers": initializers.catalogue,
+    }
+    return Encoded(media_type="application/json", body=orjson.dumps(catalogues[task.kind]()))
+
+
+HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
+    BuildNetwork: build_network,
+    CheckArchitecture: check_architecture,
+    CheckBlock: check_block_definition,
+    DescribeInputs: describe_inputs,
+    ListModules: list_modules,
+    ListParameters: list_network_parameters,
+    ReadCatalog: read_catalog,
+    ReadParameter: read_parameter,
+    ReportStatus: report_status,
+    RunForward: run_forward,
+}
+
+
+def answer(worker: Worker, task: Task) -> Reply:
+    """Runs a task; what a person can do something about comes back as a `Failure`."""
+    try:
+        return HANDLERS[type(task)](worker, task)
+    except LabError as error:
+        return to_failure(error)
+    except (MemoryError, RecursionError) as error:
+        message = "It needs more memory than a worker may take."
+        if isinstance(error, RecursionError):
+            message = "It is nested too deeply."
+        return to_failure(Unprocessable(message, code="limit-exceeded"))

@@ -1,0 +1,126 @@
+"""Networks loaded on this worker's device: found by id, brought to the revision asked for, the least recently used
+leaving first.
+
+Owns the memory of networks under a byte budget. A network moves from one revision to another by fetching only the
+tensors whose digests differ. Called by the handlers alone.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import orjson
+import torch
+from torch import Tensor, nn
+
+from app.architecture.build import build_on_meta
+from app.architecture.materialise import materialise
+from app.db import networks
+from app.db.engine import Database
+from app.errors import NotFound, Unprocessable
+from app.messages import Mode, NetworkRef, Resident
+from app.settings import Settings
+from app.store.store import TensorStore
+from app.store.tensors import StoredTensor
+from app.tensors.torch_dtypes import torch_dtype
+from app.worker.transfer import read_tensors
+
+
+@dataclass
+class LoadedNetwork:
+    """A network on the device, holding the tensors of one manifest."""
+
+    network_id: str
+    module: nn.Module
+    dtype: torch.dtype
+    revision: int
+    manifest: str
+    entries: dict[str, StoredTensor]
+    byte_count: int
+    mode: Mode | None = None
+
+    def set_mode(self, mode: Mode) -> None:
+        """Puts the module in `mode`; walks the tree only on a change."""
+        if self.mode != mode:
+            self.module.train(mode == "train")
+            self.mode = mode
+
+
+class Residents:
+    """The networks of one worker. Raises `Unprocessable` (`limit-exceeded`) for one that can never fit."""
+
+    def __init__(self, device: str, settings: Settings, database: Database, store: TensorStore) -> None:
+        self.device = torch.device("cpu" if device.startswith("cpu") else device)
+        self._budget_bytes = settings.resident_bytes
+        self._limits = settings.limits
+        self._database = database
+        self._store = store
+        self._loaded: OrderedDict[str, LoadedNetwork] = OrderedDict()  # least recently used first
+        self._byte_count = 0
+
+    def find(self, ref: NetworkRef) -> LoadedNetwork:
+        """The network of `ref` at its revision, loaded if it is not there, brought up to date if it is."""
+        loaded = self._loaded.get(ref.network_id)
+        if loaded is None or loaded.dtype != torch_dtype(ref.dtype):
+            self._drop(ref.network_id)
+            loaded = self._load(ref)
+        elif loaded.manifest != ref.manifest:
+            self._bring_to(loaded, ref)
+        self._loaded.move_to_end(ref.network_id)
+        return loaded
+
+    def forget(self, network_id: str) -> None:
+        """Drops a network whose tensors can no longer be trusted to be those of its manifest."""
+        self._drop(network_id)
+
+    def report(self) -> list[Resident]:
+        return [
+            Resident(network_id=loaded.network_id, revision=loaded.revision, bytes=loaded.byte_count)
+            for loaded in self._loaded.values()
+        ]
+
+    def _load(self, ref: NetworkRef) -> LoadedNetwork:
+        with self._database.reading() as connection:
+            resolved = networks.find_resolved(connection, ref.network_id)
+        if resolved is None:
+            raise NotFound("The network was deleted meanwhile.")
+        entries = self._store.manifest(ref.manifest)
+        byte_count = sum({entry.digest: entry.byte_count for entry in entries.values()}.values())
+        self._make_room(byte_count)
+        module = build_on_meta(orjson.loads(resolved), limits=self._limits)
+        materialise(module, self._read(entries))
+        loaded = LoadedNetwork(
+            ref.network_id, module, torch_dtype(ref.dtype), ref.revision, ref.manifest, entries, byte_count
+        )
+        self._loaded[ref.network_id] = loaded
+        self._byte_count += byte_count
+        return loaded
+
+    def _bring_to(self, loaded: LoadedNetwork, ref: NetworkRef) -> None:
+        entries = self._store.manifest(ref.manifest)
+        changed = {name: entry for name, entry in entries.items() if loaded.entries[name].digest != entry.digest}
+        state = loaded.module.state_dict(keep_vars=True)
+        try:
+            for name, tensor in self._read(changed).items():
+                state[name].data.copy_(tensor)
+        except BaseException:
+            self._drop(loaded.network_id)  # half of one revision and half of another is neither
+            raise
+        loaded.revision, loaded.manifest, loaded.entries = ref.revision, ref.manifest, entries
+
+    def _read(self, entries: dict[str, StoredTensor]) -> dict[str, Tensor]:
+        return read_tensors(self._store, entries, self.device)
+
+    def _make_room(self, byte_count: int) -> None:
+        if byte_count > self._budget_bytes:
+            message = (
+                f"The network holds {byte_count} bytes and a device keeps at most {self._budget_bytes} "
+                "(MODEL_LAB_RESIDENT_BYTES)."
+            )
+            raise Unprocessable(message, code="limit-exceeded")
+        while self._byte_count + byte_count > self._budget_bytes:
+            self._drop(next(iter(self._loaded)))
+
+    def _drop(self, network_id: str) -> None:
+        loaded = self._loaded.pop(network_id, None)
+        if loaded is not None:
+            self._byte_count -= loaded.byte_count

@@ -1,0 +1,72 @@
+"""Starts what is measured on free loopback ports and stops it again."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def process(command: list[str], port: int, path: str) -> Iterator[None]:
+    """Runs a server while the block runs; it is up when `path` answers at all."""
+    child = subprocess.Popen(command)
+    try:
+        wait_for(f"http://127.0.0.1:{port}{path}")
+        yield
+    finally:
+        child.terminate()
+        child.wait(30)
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).status_code != 503:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{url} did not answer within {seconds} s")
+
+
+@contextlib.contextmanager
+def model_lab() -> Iterator[int]:
+    """A service of its own in a temporary folder; yields its port."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--data-dir", folder]
+        with process(command, port, "/readyz"):
+            yield port
+
+
+@contextlib.contextmanager
+def echo(reply: bytes, content_type: str) -> Iterator[int]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "reply"
+        file.write_bytes(reply)
+        with process(
+            [sys.executable, "-m", "benchmarks.servers", "echo", str(port), str(file), content_type], port, "/"
+        ):
+            yield port
+
+
+@contextlib.contextmanager
+def direct(state: bytes) -> Iterator[int]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "state.safetensors"
+        file.write_bytes(state)
+        with process([sys.executable, "-m", "benchmarks.servers", "direct", str(port), str(file)], port, "/"):
+            yield port

@@ -1,0 +1,179 @@
+"""What every worker pool promises, told as tests; one subclass per implementation."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from app.db.migrations import migrate
+from app.errors import Busy, DeadlineExceeded, Unavailable, Unprocessable
+from app.messages import CheckArchitecture, Checked, ReportStatus, ShapeSpec, Status
+from app.pool.base import WorkerPool
+from app.pool.local import LocalPool
+from app.settings import Limits, Settings
+
+SMALL = orjson.dumps(["Linear(20, 256)", "ReLU()", "Linear(256, 10)"])
+
+
+def check(architecture: bytes = SMALL, **more: object) -> CheckArchitecture:
+    return CheckArchitecture(workspace="default", architecture=architecture, pointer="/architecture", **more)
+
+
+def spin(steps: int) -> CheckArchitecture:
+    """A task that loops `steps` times: about 10 µs each."""
+    architecture = {"inputs": ["x"], "forward": [f"for i in range({steps}):", "    x = x + 1", "return x"]}
+    return check(orjson.dumps(architecture), input_shapes={"": ShapeSpec([1])})
+
+
+FOREVER = 10**9
+
+
+class WorkerPoolContract:
+    """Subclasses say how a pool is made. Every test starts one of its own."""
+
+    def make_pool(self, settings: Settings) -> WorkerPool:
+        raise AssertionError("say how the pool is made")
+
+    def run(self, tmp_path, scenario: Callable[[WorkerPool], Awaitable[None]], **changes: object) -> None:
+        settings = Settings(data_dir=tmp_path, limits=Limits(loop_steps=FOREVER), **changes)
+        migrate(settings.resolved_database_url)
+
+        @asynccontextmanager
+        async def running() -> AsyncIterator[WorkerPool]:
+            pool = self.make_pool(settings)
+            await pool.start()
+            try:
+                yield pool
+            finally:
+                await pool.stop()
+
+        async def main() -> None:
+            async with running() as pool:
+                await asyncio.wait_for(scenario(pool), 60)
+
+        asyncio.run(main())
+
+    def test_a_task_is_answered_with_the_reply_it_names(self, tmp_path):
+        async def scenario(pool):
+            reply = await pool.submit(check())
+            assert isinstance(reply, Checked)
+            assert reply.parameter_count == 20 * 256 + 256 + 256 * 10 + 10
+
+        self.run(tmp_path, scenario)
+
+    def test_the_error_of_a_task_is_raised_as_the_error_it_was(self, tmp_path):
+        async def scenario(pool):
+            with pytest.raises(Unprocessable) as caught:
+                await pool.submit(check(orjson.dumps("Linaer(1, 2)")))
+            assert caught.value.code == "unknown-layer"
+            assert caught.value.places[0].pointer == "/architecture"
+
+        self.run(tmp_path, scenario)
+
+    def test_each_device_has_a_worker_and_a_task_runs_where_it_is_sent(self, tmp_path):
+        async def scenario(pool):
+            assert pool.devices == ["cpu:0", "cpu:1"]
+            for device in pool.devices:
+                status = await pool.submit(ReportStatus(), device=device)
+                assert isinstance(status, Status)
+                assert status.device == device
+            assert pool.ready
+            pids = [worker.pid for worker in pool.workers()]
+            assert len(set(pids)) == 2
+            assert os.getpid() not in pids
+
+        self.run(tmp_path, scenario, devices="cpu:0,cpu:1")
+
+    def test_answers_belong_to_their_tasks_when_many_are_under_way(self, tmp_path):
+        async def scenario(pool):
+            sizes = range(1, 101)
+            replies = await asyncio.gather(*(pool.submit(check(orjson.dumps(f"Linear({n}, 1)"))) for n in sizes))
+            assert [reply.parameter_count for reply in replies] == [n + 1 for n in sizes]
+
+        self.run(tmp_path, scenario)
+
+    def test_a_worker_killed_at_work_is_replaced_and_its_task_is_tried_again(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            [before] = pool.workers()
+            at_work = asyncio.ensure_future(pool.submit(spin(60_000)))
+            behind = asyncio.ensure_future(pool.submit(check()))
+            await asyncio.sleep(0.1)
+            os.kill(before.pid, signal.SIGKILL)
+            assert (await at_work).output_shapes["output"].shape == [1]
+            assert (await behind).parameter_count > 0
+            [after] = pool.workers()
+            assert after.pid != before.pid
+            assert after.restarts == 1
+
+        self.run(tmp_path, scenario)
+
+    def test_a_task_that_two_workers_died_on_fails_with_the_cause_and_its_neighbour_does_not(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            deadly = asyncio.ensure_future(pool.submit(spin(FOREVER)))
+            neighbour = asyncio.ensure_future(pool.submit(check()))
+            for _ in range(2):
+                await wait_until(lambda: pool.ready)
+                await asyncio.sleep(0.2)
+                os.kill(pool.workers()[0].pid, signal.SIGKILL)
+                await wait_until(lambda: not pool.ready or deadly.done())
+            with pytest.raises(Unavailable) as caught:
+                await deadly
+            assert caught.value.code == "worker-died"
+            assert "SIGKILL" in caught.value.detail
+            assert (await neighbour).parameter_count > 0
+
+        self.run(tmp_path, scenario)
+
+    def test_a_task_past_its_deadline_is_stopped_and_the_next_one_is_served(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            started = time.monotonic()
+            with pytest.raises(DeadlineExceeded):
+                await pool.submit(spin(FOREVER), deadline_seconds=0.5)
+            assert time.monotonic() - started < 3
+            assert (await pool.submit(check())).parameter_count > 0
+
+        self.run(tmp_path, scenario)
+
+    def test_too_many_waiting_tasks_are_refused_at_once(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            waiting = [asyncio.ensure_future(pool.submit(spin(60_000))) for _ in range(4)]
+            await asyncio.sleep(0)
+            with pytest.raises(Busy) as caught:
+                await pool.submit(check())
+            assert caught.value.extra["retry_after_seconds"] > 0
+            await asyncio.gather(*waiting)
+            await pool.submit(check())
+
+        self.run(tmp_path, scenario, queue_length=4)
+
+    def test_nothing_hangs_when_the_pool_stops(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            left_behind = asyncio.ensure_future(pool.submit(spin(FOREVER)))
+            await asyncio.sleep(0.1)
+            await pool.stop()
+            with pytest.raises(Unavailable):
+                await left_behind
+
+        self.run(tmp_path, scenario, drain_seconds=0.2)
+
+
+async def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        await asyncio.sleep(0.02)
+
+
+class TestLocalPool(WorkerPoolContract):
+    def make_pool(self, settings: Settings) -> WorkerPool:
+        return LocalPool(settings)
