@@ -1,1 +1,1 @@
-"""The database: connections, tables, migrations, and one module of queries per aggregate. No SQL outside here and `app.store`."""
+"""The database: connections, tables, migrations, and one module of queries per aggregate."""

@@ -6,7 +6,6 @@ before it came here. Networks hold resolved copies, so nothing refers to these r
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -40,14 +39,16 @@ def insert(connection: sa.Connection, workspace: str, name: str, definition: byt
         .on_conflict_do_nothing(index_elements=[blocks.c.workspace, blocks.c.name])
         .returning(*_ROW)
     )
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(statement).mappings().one_or_none()
     if row is None:
         raise Conflict(f"A block called '{name}' exists already; choose another name or PUT it.", code="name-taken")
     return _row(row)
 
 
-def find(connection: sa.Connection, workspace: str, name: str) -> BlockRow | None:
-    row = connection.execute(sa.select(*_ROW).where(_is(workspace, name))).one_or_none()
+def find(connection: sa.Connection, workspace: str, name: str, *, lock: bool = False) -> BlockRow | None:
+    """Finds a block; with `lock` nobody else changes it before this transaction ends."""
+    statement = sa.select(*_ROW).where(_is(workspace, name))
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
     return None if row is None else _row(row)
 
 
@@ -58,17 +59,21 @@ def list_page(
     statement = sa.select(*_ROW).where(blocks.c.workspace == workspace).order_by(blocks.c.name).limit(limit)
     if after is not None:
         statement = statement.where(blocks.c.name > after)
-    return [_row(row) for row in connection.execute(statement)]
+    return [_row(row) for row in connection.execute(statement).mappings()]
 
 
 def update(connection: sa.Connection, workspace: str, name: str, definition: bytes, uses: list[str]) -> BlockRow | None:
     """Replaces a block's definition; None if there is no such block."""
-    row = connection.execute(
-        sa.update(blocks)
-        .where(_is(workspace, name))
-        .values(definition=definition, uses=uses, updated_at=database_time())
-        .returning(*_ROW)
-    ).one_or_none()
+    row = (
+        connection.execute(
+            sa.update(blocks)
+            .where(_is(workspace, name))
+            .values(definition=definition, uses=uses, updated_at=database_time())
+            .returning(*_ROW)
+        )
+        .mappings()
+        .one_or_none()
+    )
     return None if row is None else _row(row)
 
 
@@ -82,5 +87,5 @@ def _is(workspace: str, name: str) -> sa.ColumnElement[bool]:
     return sa.and_(blocks.c.workspace == workspace, blocks.c.name == name)
 
 
-def _row(row: sa.Row[Any]) -> BlockRow:
-    return BlockRow(**row._mapping)
+def _row(row: sa.RowMapping) -> BlockRow:
+    return BlockRow(**row)

@@ -89,12 +89,12 @@ class database_time(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL f
 
 
 @compiles(database_time, "postgresql")
-def _postgresql_time(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
+def _postgresql_time(_element: database_time, _compiler: SQLCompiler, **_kw: Any) -> str:
     return "clock_timestamp()"
 
 
 @compiles(database_time, "sqlite")
-def _sqlite_time(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
+def _sqlite_time(_element: database_time, _compiler: SQLCompiler, **_kw: Any) -> str:
     return "utc_now()"  # registered on every connection by app.db.engine: SQLite's own clock stops at milliseconds
 
 

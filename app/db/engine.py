@@ -23,6 +23,8 @@ PAGE_BYTES = 32 * 1024  # 256 MiB of chunks are written several times faster tha
 BUSY_SECONDS = 20  # how long a writer waits for the one before it
 CHECKOUT_SECONDS = 10  # how long a caller waits for a connection of the pool
 
+Connection = sa.Connection  # the type's name for those who may not know SQLAlchemy
+
 _POSTGRESQL_SESSION = {
     "statement_timeout": "60s",
     "lock_timeout": "20s",
@@ -120,7 +122,7 @@ def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
     return engine
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
     connection.create_function("utc_now", 0, sqlite_utc_now)
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts only before the first table is made

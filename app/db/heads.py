@@ -150,7 +150,7 @@ class _PostgresqlHeads(_Heads):
 
     def _read_once(self, statement: str, values: tuple[object, ...]) -> Head | None:
         connection = self._connection or self._connect()
-        return _head(connection.execute(statement, values, prepare=True, binary=True).fetchone())  # type: ignore[arg-type]  # our own text
+        return _head(connection.execute(statement, values, prepare=True, binary=True).fetchone())
 
     def _connect(self) -> psycopg.Connection[Any]:
         if time.monotonic() < self._next_try:

@@ -6,7 +6,6 @@ caller compares request digests and decides what a difference means.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,11 +25,11 @@ class NewAnswer:
     body: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnswerRow(NewAnswer):
     """One answer as kept. The time is UTC, by the database's clock."""
 
-    created_at: datetime = datetime.min
+    created_at: datetime
 
 
 _ROW = [idempotency.c[name] for name in AnswerRow.__dataclass_fields__]
@@ -48,9 +47,11 @@ def insert(connection: sa.Connection, answer: NewAnswer) -> bool:
 
 
 def find(connection: sa.Connection, workspace: str, key: str) -> AnswerRow | None:
-    row = connection.execute(
-        sa.select(*_ROW).where(idempotency.c.workspace == workspace, idempotency.c.key == key)
-    ).one_or_none()
+    row = (
+        connection.execute(sa.select(*_ROW).where(idempotency.c.workspace == workspace, idempotency.c.key == key))
+        .mappings()
+        .one_or_none()
+    )
     return None if row is None else _row(row)
 
 
@@ -60,5 +61,5 @@ def delete_older(connection: sa.Connection, age: timedelta, now: datetime) -> in
     return result.rowcount
 
 
-def _row(row: sa.Row[Any]) -> AnswerRow:
-    return AnswerRow(**row._mapping)
+def _row(row: sa.RowMapping) -> AnswerRow:
+    return AnswerRow(**row)

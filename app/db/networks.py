@@ -36,12 +36,12 @@ class NewNetwork:
     head_revision: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkRow(NewNetwork):
     """One network as stored. Times are UTC, by the database's clock."""
 
-    created_at: datetime = datetime.min
-    updated_at: datetime = datetime.min
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,21 @@ def insert(connection: sa.Connection, network: NewNetwork) -> NetworkRow:
         .on_conflict_do_nothing(index_elements=[networks.c.workspace, networks.c.name])
         .returning(*_ROW)
     )
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(statement).mappings().one_or_none()
     if row is None:
         raise name_taken(network.name)
     return _row(row)
 
 
-def find(connection: sa.Connection, workspace: str, name: str) -> NetworkRow | None:
-    row = connection.execute(
-        sa.select(*_ROW).where(networks.c.workspace == workspace, networks.c.name == name)
-    ).one_or_none()
+def find(connection: sa.Connection, workspace: str, name: str, *, lock: bool = False) -> NetworkRow | None:
+    """Finds a network; with `lock` nobody else changes it before this transaction ends."""
+    statement = sa.select(*_ROW).where(networks.c.workspace == workspace, networks.c.name == name)
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
     return None if row is None else _row(row)
 
 
 def find_by_id(connection: sa.Connection, network_id: str) -> NetworkRow | None:
-    row = connection.execute(sa.select(*_ROW).where(networks.c.id == network_id)).one_or_none()
+    row = connection.execute(sa.select(*_ROW).where(networks.c.id == network_id)).mappings().one_or_none()
     return None if row is None else _row(row)
 
 
@@ -111,7 +111,7 @@ def list_page(
     statement = sa.select(*_SUMMARY).where(networks.c.workspace == workspace).order_by(networks.c.name).limit(limit)
     if after is not None:
         statement = statement.where(networks.c.name > after)
-    return [NetworkSummary(**row._mapping) for row in connection.execute(statement)]
+    return [NetworkSummary(**row) for row in connection.execute(statement).mappings()]
 
 
 def update(connection: sa.Connection, workspace: str, name: str, **changes: Any) -> NetworkRow | None:
@@ -126,7 +126,7 @@ def update(connection: sa.Connection, workspace: str, name: str, **changes: Any)
         .returning(*_ROW)
     )
     try:
-        row = connection.execute(statement).one_or_none()
+        row = connection.execute(statement).mappings().one_or_none()
     except sa.exc.IntegrityError:
         raise name_taken(str(changes.get("name"))) from None
     return None if row is None else _row(row)
@@ -144,5 +144,5 @@ def name_taken(name: str) -> Conflict:
     return Conflict(f"A network called '{name}' exists already; choose another name.", code="name-taken")
 
 
-def _row(row: sa.Row[Any]) -> NetworkRow:
-    return NetworkRow(**row._mapping)
+def _row(row: sa.RowMapping) -> NetworkRow:
+    return NetworkRow(**row)

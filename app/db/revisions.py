@@ -7,7 +7,6 @@ write: chunks, tensors and the manifest are in the store before it, and nothing 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,11 +26,11 @@ class NewRevision:
     detail: Mapping[str, object] = field(default_factory=dict)  # JSON
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RevisionRow(NewRevision):
     """One revision as stored. The time is UTC, by the database's clock."""
 
-    created_at: datetime = datetime.min
+    created_at: datetime
 
 
 _ROW = [revisions.c[name] for name in RevisionRow.__dataclass_fields__]
@@ -40,7 +39,7 @@ _ROW = [revisions.c[name] for name in RevisionRow.__dataclass_fields__]
 def insert(connection: sa.Connection, revision: NewRevision) -> RevisionRow:
     """Adds a revision without moving the head: the first of a new network."""
     values = {name: getattr(revision, name) for name in NewRevision.__dataclass_fields__}
-    return _row(connection.execute(sa.insert(revisions).values(**values).returning(*_ROW)).one())
+    return _row(connection.execute(sa.insert(revisions).values(**values).returning(*_ROW)).mappings().one())
 
 
 def advance_head(connection: sa.Connection, network_id: str, expected: int, revision: NewRevision) -> bool:
@@ -60,9 +59,11 @@ def advance_head(connection: sa.Connection, network_id: str, expected: int, revi
 
 
 def find(connection: sa.Connection, network_id: str, number: int) -> RevisionRow | None:
-    row = connection.execute(
-        sa.select(*_ROW).where(revisions.c.network_id == network_id, revisions.c.number == number)
-    ).one_or_none()
+    row = (
+        connection.execute(sa.select(*_ROW).where(revisions.c.network_id == network_id, revisions.c.number == number))
+        .mappings()
+        .one_or_none()
+    )
     return None if row is None else _row(row)
 
 
@@ -75,8 +76,8 @@ def list_page(
     )
     if before is not None:
         statement = statement.where(revisions.c.number < before)
-    return [_row(row) for row in connection.execute(statement)]
+    return [_row(row) for row in connection.execute(statement).mappings()]
 
 
-def _row(row: sa.Row[Any]) -> RevisionRow:
-    return RevisionRow(**row._mapping)
+def _row(row: sa.RowMapping) -> RevisionRow:
+    return RevisionRow(**row)

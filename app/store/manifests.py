@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 import sqlalchemy as sa
 
-from app.store.rows import execute_many, fetch, fetch_where_in
+from app.store.rows import Row, execute_many, fetch, fetch_where_in
 from app.store.tensors import StoredTensor
 
 _INSERT_TENSOR = """
@@ -46,7 +46,7 @@ class CutTensor:
 def keep_tensors(connection: sa.Connection, tensors: Mapping[str, tuple[CutTensor, Sequence[str]]]) -> None:
     """Stores tensors (digest -> what it is, digests of its chunks); the chunks must be there."""
     rows = []
-    parts = []
+    parts: list[Row] = []
     for digest, (cut, chunks) in sorted(tensors.items()):
         key, stored = bytes.fromhex(digest), cut.stored
         shape = orjson.dumps(stored.shape).decode()

@@ -114,10 +114,9 @@ class _Writing:
     def add(self, name: str, tensor: TensorBytes) -> None:
         if name in self._entries:
             raise ValueError(f"the name {name!r} was given twice")
-        digests = []
         data = tensor.data.cast("B") if tensor.data.nbytes else tensor.data
-        for start in range(0, data.nbytes, self._chunk_bytes):
-            digests.append(self._add_chunk(data[start : start + self._chunk_bytes]))
+        step = self._chunk_bytes
+        digests = [self._add_chunk(data[start : start + step]) for start in range(0, data.nbytes, step)]
         digest = digest_tensor(tensor.dtype, tensor.shape, digests)
         stored = StoredTensor(digest, tensor.dtype, tensor.shape, data.nbytes)
         self._tensors[digest] = (CutTensor(stored, self._chunk_bytes), digests)
