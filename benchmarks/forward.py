@@ -104,5 +104,7 @@ def _table(encoding: str, in_process_us: float, loads: dict[tuple[str, int], lis
     lines.append(f"- p50 at one client / (echo + in process): {middle['model-lab', 1]['p50_ms'] / floor_ms:.2f}")
     for clients in CLIENTS:
         rates = [middle[name, clients]["requests_per_second"] for name in ("model-lab", "direct", "echo")]
-        lines.append(f"- {clients} clients: {rates[0] / rates[1]:.2f} × direct, {rates[0] / rates[2]:.2f} × echo")
+        lines.append(
+            f"- {clients} clients: {rates[0] / rates[1]:.2f} times direct, {rates[0] / rates[2]:.2f} times echo"
+        )
     return [*lines, ""]

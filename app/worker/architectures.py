@@ -110,7 +110,7 @@ def _output_shapes(
     except Unprocessable as error:
         if error.code == "needs-values":
             return None, error.detail
-        raise _rebased(error)
+        raise _rebased(error) from error
     return {
         name: TensorShape(dtype=dtype_name(tensor.dtype), shape=list(tensor.shape)) for name, tensor in outputs.items()
     }, None

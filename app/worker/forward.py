@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
-import orjson
 import torch
 from torch import Tensor
 
 from app.architecture.call import Called, call
 from app.architecture.untouched import untouched
 from app.db import revisions
-from app.errors import NotAcceptable, NotFound, in_place, pointer_to
+from app.errors import NotFound, in_place, pointer_to
 from app.messages import Encoded, Mode, NetworkRef, RunForward
-from app.tensors import codecs
-from app.tensors.codecs import json as json_codec
+from app.settings import Limits
+from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
+from app.tensors.codecs.json_writing import dump, json_value
+from app.tensors.codecs.registry import codec_of_body, codec_of_reply
 from app.tensors.strict_json import read_json
-from app.tensors.torch_dtypes import torch_dtype
 from app.worker.context import Worker
 
 JSON = "application/json"
@@ -40,7 +40,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
 
     Raises: Malformed, UnsupportedMedia, Unprocessable for the body; NotFound for the revision; what `call` raises.
     """
-    request = _read_request(task)
+    request = _read_request(task, worker.limits)
     ref = at_revision(worker, task.network, request.revision)
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
@@ -66,16 +66,17 @@ def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> Networ
     return NetworkRef(ref.network_id, revision, row.manifest, ref.dtype, ref.device)
 
 
-def _read_request(task: RunForward) -> _Request:
-    dtype = torch_dtype(task.network.dtype)
-    if task.content_type == JSON:
-        return _read_json_request(task, read_json(task.body), dtype)
-    tensors = codecs.decode(task.content_type, task.body)
-    inputs = tensors[""] if set(tensors) == {""} else tensors
+def _read_request(task: RunForward, limits: Limits) -> _Request:
+    codec = codec_of_body(task.content_type)
+    if codec.media_type == JSON:
+        return _read_json_request(task, read_json(task.body), limits)
+    inputs = codec.decode(task.body, limits=limits)
+    if isinstance(inputs, list):
+        raise in_place("", "The inputs are one tensor or a dict of them by name, not a list.", code="bad-request")
     return _Request(inputs, task.mode, task.seed, task.revision, task.capture)
 
 
-def _read_json_request(task: RunForward, document: object, dtype: torch.dtype) -> _Request:
+def _read_json_request(task: RunForward, document: object, limits: Limits) -> _Request:
     if not isinstance(document, dict):
         raise in_place("", 'The body is an object such as {"inputs": [[1, 2]]}.', code="bad-request")
     for key in document:
@@ -92,7 +93,7 @@ def _read_json_request(task: RunForward, document: object, dtype: torch.dtype) -
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
     return _Request(
-        _read_inputs(document["inputs"], dtype),
+        _read_inputs(document["inputs"], task.network.dtype, limits),
         cast("Mode", mode),
         _integer(document, "seed", task.seed),
         _integer(document, "revision", task.revision),
@@ -107,16 +108,17 @@ def _integer(document: dict[str, object], key: str, otherwise: int | None) -> in
     raise in_place(f"/{key}", f"`{key}` is an integer of 64 bits.", code="bad-request")
 
 
-def _read_inputs(inputs: object, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
-    """One tensor if it is a list, a number or an object with `data` or `tensor`; else an object of tensors."""
-    if not isinstance(inputs, dict) or "data" in inputs or "tensor" in inputs:
-        return _read_tensor(inputs, dtype, "/inputs")
-    return {name: _read_tensor(value, dtype, pointer_to("inputs", name)) for name, value in inputs.items()}
+def _read_inputs(inputs: object, dtype: str, limits: Limits) -> Tensor | dict[str, Tensor]:
+    """One tensor, or an object of tensors by name; numbers without a dtype take the network's."""
+    if looks_like_tensor(inputs):
+        return _read_tensor(inputs, dtype, limits, "/inputs")
+    assert isinstance(inputs, dict)
+    return {name: _read_tensor(value, dtype, limits, pointer_to("inputs", name)) for name, value in inputs.items()}
 
 
-def _read_tensor(value: object, dtype: torch.dtype, pointer: str) -> Tensor:
-    tensor = json_codec.decode_value(value, dtype, pointer)
-    if not isinstance(tensor, Tensor):
+def _read_tensor(value: object, dtype: str, limits: Limits, pointer: str) -> Tensor:
+    tensor = read_tensor(value, pointer=pointer, dtype=dtype, limits=limits)
+    if isinstance(tensor, TensorReference):
         raise in_place(pointer, f"There is no tensor {tensor.name!r}.", code="unknown-name")
     return tensor
 
@@ -142,12 +144,11 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
 
 def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:
     if accept == JSON:
-        reply: dict[str, object] = {"outputs": {k: json_codec.encode_value(v) for k, v in called.outputs.items()}}
+        reply: dict[str, object] = {"outputs": {name: json_value(value) for name, value in called.outputs.items()}}
         if called.captured:
-            reply["captured"] = {k: json_codec.encode_value(v) for k, v in called.captured.items()}
-        reply |= {"revision": ref.revision, "device": ref.device}
-        return Encoded(JSON, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), ref.revision)
-    if called.captured and not codecs.holds_names(accept):
-        raise NotAcceptable("Captured tensors need a format with names: json, safetensors, npz or pt.")
+            reply["captured"] = {path: json_value(value) for path, value in called.captured.items()}
+        reply["revision"] = ref.revision
+        reply["device"] = ref.device
+        return Encoded(JSON, dump(reply), ref.revision)
     tensors = called.outputs | {f"captured.{path}": tensor for path, tensor in called.captured.items()}
-    return Encoded(accept, codecs.encode(accept, tensors), ref.revision)
+    return Encoded(accept, codec_of_reply(accept).encode(tensors), ref.revision)

@@ -1,11 +1,9 @@
 """Looking at a network's parameters and buffers: the list, and one of them whole or in part. Called by the handlers."""
 
-import orjson
-
 from app.architecture.describe import canonical_parameter, list_parameters
 from app.messages import Encoded, ListParameters, ParameterList, ReadParameter
-from app.tensors import codecs
-from app.tensors.codecs import json as json_codec
+from app.tensors.codecs.json_writing import dump, json_value
+from app.tensors.codecs.registry import codec_of_reply
 from app.tensors.index import parse_index
 from app.worker.context import Worker
 
@@ -29,7 +27,7 @@ def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
     tensor = net.state_dict(keep_vars=True)[name].detach()
     value = tensor if task.index is None else tensor[parse_index(task.index, tuple(tensor.shape)).key]
     if task.accept != JSON:
-        return Encoded(task.accept, codecs.encode(task.accept, {name: value}), task.network.revision)
+        return Encoded(task.accept, codec_of_reply(task.accept).encode({name: value}), task.network.revision)
     info = next(item for item in list_parameters(net, None) if name in (item.name, *item.tied_to))
     reply: dict[str, object] = {
         "name": name,
@@ -40,9 +38,9 @@ def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
         "requires_grad": info.requires_grad,
         "tied_to": [other for other in (info.name, *info.tied_to) if other != name],
         "grad": None,
-        "value": json_codec.encode_value(value),
+        "value": json_value(value),
         "revision": task.network.revision,
     }
     if task.index is not None:
         reply["index"] = task.index
-    return Encoded(JSON, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), task.network.revision)
+    return Encoded(JSON, dump(reply), task.network.revision)

@@ -1,7 +1,7 @@
 """The worker process: takes tasks from a socket one after the other and answers each.
 
-Started by `app.pool` as `python -m app.worker.process FD PARENT_PID`. It owns one device; what runs in it can be slow, take
-memory or crash without touching the HTTP process. Knows nothing of HTTP, of other workers or of retries.
+Started by `app.pool` as `python -m app.worker.process FD PARENT_PID`. It owns one device; what runs in it can be
+slow, take memory or crash without touching the HTTP process. Knows nothing of HTTP, of other workers or of retries.
 """
 
 import ctypes
