@@ -4,6 +4,7 @@ Made once, by `app.main` or `app.cli`, and handed down; workers get theirs from 
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,7 +58,11 @@ class Settings(BaseSettings):
     body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = Field(False, description="one log line for every request")
+    allow_without_key: bool = Field(
+        False, description="serve other addresses than loopback although anybody who reaches them may do anything"
+    )
     limits: Limits = Limits()
 
     @property

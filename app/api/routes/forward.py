@@ -83,7 +83,7 @@ def _read_options(query: bytes) -> _Options:
     except ValueError as error:
         raise Malformed("The query string is not percent-encoded UTF-8.") from error
     mode = values.get("mode", ["eval"])[-1]
-    if mode != "eval" and mode != "train":  # noqa: PLR1714  # mypy narrows this, not `in`
+    if mode != "eval" and mode != "train":  # mypy narrows this, not `in`
         raise _wrong("mode", "is `eval` or `train`")
     return _Options(
         mode=mode,

@@ -1,0 +1,84 @@
+"""What the routes take from a request besides its body: the lab, headers of preconditions, a page of a list."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic.json_schema import SkipJsonSchema
+
+from app.api.negotiation import FORMATS
+from app.api.paging import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE, LONGEST_TOKEN, read_token
+from app.api.preconditions import read_idempotency_key, read_if_match
+from app.services.idempotency import Retry
+from app.services.lab import Lab
+
+
+async def get_lab(request: Request) -> Lab:
+    lab: Lab = request.state.lab
+    return lab
+
+
+LabDep = Annotated[Lab, Depends(get_lab)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page of a list is asked for: up to `size` items after the one called `after`."""
+
+    size: int
+    after: str | None
+
+
+async def get_page(
+    page_size: Annotated[
+        int, Query(ge=1, le=LARGEST_PAGE_SIZE, description="Most items on one page.")
+    ] = DEFAULT_PAGE_SIZE,
+    page_token: Annotated[
+        str | SkipJsonSchema[None], Query(max_length=LONGEST_TOKEN, description="`next_page_token` of the page before.")
+    ] = None,
+) -> Page:
+    return Page(page_size, read_token(page_token))
+
+
+PageDep = Annotated[Page, Depends(get_page)]
+
+
+async def get_if_match(
+    if_match: Annotated[
+        str | SkipJsonSchema[None],
+        Header(description='Do it only if the `ETag` is still this one, such as `"3"`; otherwise 412.'),
+    ] = None,
+) -> frozenset[str] | None:
+    return read_if_match(if_match)
+
+
+IfMatchDep = Annotated[frozenset[str] | None, Depends(get_if_match)]
+
+
+async def get_retry(
+    request: Request,
+    idempotency_key: Annotated[
+        str | SkipJsonSchema[None],
+        Header(description="Any text of your own. The same key and body give the first answer again."),
+    ] = None,
+) -> Retry | None:
+    """Makes the digest that tells one request from another: of method, path and body."""
+    key = read_idempotency_key(idempotency_key)
+    if key is None:
+        return None
+    digest = sha256(f"{request.method} {request.url.path}\n".encode())
+    digest.update(await request.body())
+    return Retry(key, digest.hexdigest())
+
+
+RetryDep = Annotated[Retry | None, Depends(get_retry)]
+
+NetworkName = Annotated[
+    str, Path(alias="name", description="The network's name.", openapi_examples={"mlp": {"value": "mlp"}})
+]
+FormatQuery = Annotated[
+    str | SkipJsonSchema[None],
+    Query(alias="format", description=f"The reply's format, before `Accept`: {', '.join(FORMATS)}."),
+]
+AcceptHeader = Annotated[str | None, Header(include_in_schema=False)]

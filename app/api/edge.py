@@ -1,0 +1,167 @@
+"""The outermost ASGI layer: what every request meets, whether FastAPI or a raw route answers it.
+
+Gives each request an id and its `Lab`, checks the host name, chooses the fast road for a forward, and turns every
+exception that reaches it into a problem document. It is a few dictionary look-ups; nothing here parses a body.
+"""
+
+import itertools
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.bodies import ClientGone
+from app.api.errors import Unexpected, render_problem
+from app.errors import Forbidden, LabError, Unavailable
+from app.observability import log_request, request_id_of
+from app.services.lab import Lab
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
+FORWARD_TEMPLATE = "/v1/networks/{n}/forward"
+
+
+class Edge:
+    """The application as the server sees it. `lab` is there between the start and the end of its lifespan."""
+
+    def __init__(self, app: ASGIApp, forward: ASGIApp, allowed_hosts: str, *, access_log: bool = False) -> None:
+        self.lab: Lab | None = None
+        self._app = app
+        self._forward = forward
+        self._allowed_hosts = parse_hosts(allowed_hosts)
+        self._access_log = access_log
+        self._new_id = _id_maker()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host, request_id, cross_site = self._glance(scope)
+        exchange = _Exchange(send, request_id, head=scope["method"] == "HEAD")
+        started = time.perf_counter() if self._access_log else 0.0
+        token = request_id_of.set(request_id.decode())
+        try:
+            if self._allowed_hosts is not None:
+                check_host(host, self._allowed_hosts)
+            if cross_site and scope["method"] not in _SAFE_METHODS:
+                raise Forbidden("A web page of another site may not change things here.", code="cross-site-request")
+            if self.lab is None:
+                raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
+            scope.setdefault("state", {}).update(lab=self.lab, request_id=request_id.decode())
+            await self._route(scope, receive, exchange)
+        except ClientGone:
+            pass
+        except LabError as error:
+            await self._problem(error, scope, exchange)
+        except Exception:  # the last line of defence: told to the log, not to the client
+            logger.exception("unexpected error", extra={"method": scope["method"], "path": scope["path"]})
+            await self._problem(Unexpected(), scope, exchange)
+        finally:
+            if self._access_log:
+                log_request(scope["method"], route_template(scope), exchange.status, time.perf_counter() - started)
+            request_id_of.reset(token)
+
+    async def _route(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
+            await self._forward(scope, receive, exchange.send)
+        elif exchange.head:
+            asked = {**scope, "method": "GET"}
+            await self._app(asked, receive, exchange.send)
+            scope["route"] = asked.get("route")
+        else:
+            await self._app(scope, receive, exchange.send)
+
+    async def _problem(self, error: LabError, scope: Scope, exchange: "_Exchange") -> None:
+        if exchange.started:
+            return  # half a reply is out; the server closes the connection, which is all that can be said now
+        reply = render_problem(error, path=scope["path"], request_id=exchange.request_id.decode())
+        await exchange.send({"type": "http.response.start", "status": reply.status, "headers": list(reply.headers)})
+        await exchange.send({"type": "http.response.body", "body": reply.body})
+
+    def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool]:
+        """One walk over the headers: the host, the request's id (the client's or a new one), and Sec-Fetch-Site."""
+        host, request_id, cross_site = b"", b"", False
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                request_id = value
+            elif name == b"sec-fetch-site":
+                cross_site = value == b"cross-site"
+        return host, request_id or self._new_id(), cross_site
+
+
+class _Exchange:
+    """One reply on its way out: puts the common headers on, drops the body of a HEAD, remembers how far it got."""
+
+    __slots__ = ("_send", "head", "request_id", "started", "status")
+
+    def __init__(self, send: Send, request_id: bytes, *, head: bool) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.head = head
+        self.started = False
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        elif self.head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def route_template(scope: Scope) -> str:
+    """The route a request took, without the names in it: safe as a label. Empty for an address that is no route."""
+    if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
+        return FORWARD_TEMPLATE
+    return str(getattr(scope.get("route"), "path", ""))
+
+
+def parse_hosts(allowed_hosts: str) -> frozenset[str] | None:
+    """Reads the setting: comma-separated host names, `*` for any (None)."""
+    names = {name.strip().lower().strip("[]") for name in allowed_hosts.split(",") if name.strip()}
+    return None if not names or "*" in names else frozenset(names)
+
+
+def check_host(host: bytes, allowed: frozenset[str]) -> None:
+    """Refuses a request for a host that the operator does not allow; the port does not matter."""
+    name = host.decode("latin-1").strip().lower()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    if name not in allowed:
+        raise Forbidden(
+            f"The host {name[:80]!r} is not answered here. The operator allows: {', '.join(sorted(allowed))} "
+            "(MODEL_LAB_ALLOWED_HOSTS).",
+            code="unknown-host",
+        )
+
+
+def _id_maker() -> Callable[[], bytes]:
+    """Ids that are unique among processes (a random beginning) and cheap within one (a count)."""
+    beginning = os.urandom(6).hex()
+    count = itertools.count(1)
+
+    def new_id() -> bytes:
+        return f"{beginning}-{next(count):x}".encode()
+
+    return new_id

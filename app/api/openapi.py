@@ -1,0 +1,124 @@
+"""The OpenAPI document: what FastAPI makes of the routes, and what it leaves out.
+
+Adds the schemas that raw routes speak of, the recursive ones (`Architecture`, `TensorData`), and to every operation a
+`curl` line made from its own example: run in the order of the page on a fresh service, each works.
+"""
+
+import json
+import shlex
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from app.api.documentation import NULL
+from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
+from app.api.schemas.forward import ForwardReply, ForwardRequest
+from app.api.schemas.problems import Problem
+from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
+
+BASE_URL = "http://127.0.0.1:8000"
+METHODS = ("get", "put", "post", "patch", "delete")
+REFERENCE = "#/components/schemas/{model}"
+
+DESCRIPTION = """Make neural networks from JSON, run them, look into them, change them and keep them, over HTTP alone.
+The numbers are PyTorch's own.
+
+The operations below stand in reading order: on a fresh service, the `curl` line of each works after those above it.
+Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457) that say what was wrong, where, and what would
+be right."""
+
+TAGS = [
+    {"name": "Catalog", "description": "What architectures may use, made from PyTorch itself."},
+    {"name": "Architectures", "description": "Try an architecture before making anything."},
+    {"name": "Blocks", "description": "Blocks of your own with a name, for all networks."},
+    {"name": "Networks", "description": "Make, find, place and delete networks."},
+    {"name": "Forward", "description": "Run a network."},
+    {"name": "Modules", "description": "The tree that `print(net)` prints."},
+    {"name": "Parameters", "description": "What a network has learnt: names, shapes, values."},
+    {"name": "Devices", "description": "What the service computes on."},
+    {"name": "Health", "description": "For whoever watches over the service."},
+    {"name": "Problems", "description": "What each problem code means."},
+]
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """Makes the document; the same routes give the same document."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=TAGS,
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    )
+    _add_schemas(document)
+    document["paths"] = {path: _with_references(item) for path, item in document["paths"].items()}
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                _add_curl(path, method, item[method])
+    return document
+
+
+def _add_schemas(document: dict[str, Any]) -> None:
+    _, extra = models_json_schema(
+        [
+            (Problem, "serialization"),
+            (ForwardRequest, "validation"),
+            (ForwardReply, "serialization"),
+            (TensorToRead, "validation"),
+        ],
+        ref_template=REFERENCE,
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in extra["$defs"].items():
+        schemas.setdefault(name, schema)
+    for name in list(schemas):
+        schemas[name] = _with_references(schemas[name])
+    schemas |= {"Architecture": ARCHITECTURE_SCHEMA, "TensorData": TENSOR_DATA}
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+
+
+def _with_references(value: Any) -> Any:
+    """Puts a reference in place of each mark of a component that pydantic does not know, and null for its mark."""
+    if value == NULL:
+        return None
+    if isinstance(value, list):
+        return [_with_references(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if SCHEMA_MARK in value:
+        described = {key: item for key, item in value.items() if key in {"description", "examples"}}
+        return {"$ref": REFERENCE.format(model=value[SCHEMA_MARK]), **described}
+    return {key: _with_references(item) for key, item in value.items()}
+
+
+def _add_curl(path: str, method: str, operation: dict[str, Any]) -> None:
+    lines = [curl_line(path, method, operation, example) for example in body_examples(operation) or [None]]
+    operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": line} for line in lines]
+    operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{lines[0]}\n```".strip()
+
+
+def body_examples(operation: dict[str, Any]) -> list[Any]:
+    """The JSON bodies that an operation gives as examples, in their order."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return [example["value"] for example in content.get("examples", {}).values()]
+
+
+def curl_line(path: str, method: str, operation: dict[str, Any], body: Any) -> str:
+    """The operation as a shell command against a service on this machine."""
+    for parameter in operation.get("parameters", ()):
+        examples = list(parameter.get("examples", {}).values())
+        if parameter["in"] == "path" and examples:
+            path = path.replace("{" + parameter["name"] + "}", quote(examples[0]["value"], safe=""))
+    words = ["curl", "-sS"]
+    if method != "get" and not (method == "post" and body is not None):
+        words += ["-X", method.upper()]
+    words.append(BASE_URL + path)
+    if body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    return shlex.join(words)

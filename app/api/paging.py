@@ -1,0 +1,47 @@
+"""Pages of a list: the size asked for, the opaque token of the next page, and the Link header.
+
+A token names the last item of the page before, so a page costs the same however deep it is, and items made or
+deleted meanwhile neither repeat nor hide others.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from app.errors import Malformed
+
+DEFAULT_PAGE_SIZE = 50
+LARGEST_PAGE_SIZE = 500
+LONGEST_TOKEN = 512
+_VERSION = b"1:"
+
+
+def token_of(last: str) -> str:
+    """Makes the token of the page that begins after the item `last`."""
+    return base64.urlsafe_b64encode(_VERSION + last.encode()).rstrip(b"=").decode()
+
+
+def read_token(token: str | None) -> str | None:
+    """Reads a token back. Raises: Malformed for anything that `token_of` did not make."""
+    if token is None:
+        return None
+    try:
+        if len(token) > LONGEST_TOKEN:
+            raise ValueError
+        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        if not raw.startswith(_VERSION) or b"\0" in raw:
+            raise ValueError
+        last = raw[len(_VERSION) :].decode()
+    except (ValueError, binascii.Error) as error:
+        raise Malformed(
+            "The page token is not one that this list gave. Take `next_page_token` of the page before, as it is."
+        ) from error
+    return last
+
+
+def link_to_next(path: str, query: Sequence[tuple[str, str]], token: str) -> str:
+    """The Link header of a page that is not the last: the same query with the next token."""
+    kept = [(name, value) for name, value in query if name != "page_token"]
+    return f'<{path}?{urlencode([*kept, ("page_token", token)])}>; rel="next"'

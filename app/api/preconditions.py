@@ -1,0 +1,45 @@
+"""Headers that make a write safe to send twice or late: `If-Match`, `Idempotency-Key`; and the `ETag` of a revision."""
+
+import re
+
+from app.errors import Malformed
+
+_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def etag_of(tag: int | str) -> str:
+    """The strong entity tag of a revision or digest: `"3"`."""
+    return f'"{tag}"'
+
+
+def read_if_match(text: str | None) -> frozenset[str] | None:
+    """Reads If-Match as the set of tags that will do; None when any will (no header, or `*`).
+
+    Weak tags never match (RFC 9110, 13.1.1), so the set may be empty.
+
+    Raises: Malformed for what is no list of entity tags.
+    """
+    if text is None or text.strip() == "*":
+        return None
+    tags = set()
+    for element in text.split(","):
+        found = _ETAG.fullmatch(element.strip())
+        if found is None:
+            raise Malformed('If-Match holds entity tags in double quotes, such as `If-Match: "3"`, or `*`.')
+        weak, tag = found.groups()
+        if not weak:
+            tags.add(tag)
+    return frozenset(tags)
+
+
+def read_idempotency_key(text: str | None) -> str | None:
+    """Checks an Idempotency-Key: 1 to 255 visible ASCII characters. Raises: Malformed."""
+    if text is None:
+        return None
+    key = text.strip()
+    if len(key) > 2 and key.startswith('"') and key.endswith('"'):  # the header draft's form: a quoted string
+        key = key[1:-1]
+    if not _KEY.fullmatch(key):
+        raise Malformed("An Idempotency-Key is 1 to 255 visible ASCII characters without spaces, such as a UUID.")
+    return key

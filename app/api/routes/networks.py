@@ -1,0 +1,241 @@
+"""Networks: making, finding, listing, renaming, placing and deleting them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+
+from app.api.deps import IfMatchDep, LabDep, NetworkName, PageDep, RetryDep
+from app.api.documentation import ok, problems, with_nulls
+from app.api.json_route import JsonRoute
+from app.api.paging import link_to_next, token_of
+from app.api.replies import answer_created, reply_of_answer, reply_of_model
+from app.api.routes.architectures import ARCHITECTURE_PROBLEMS
+from app.api.schemas.architectures import MLP
+from app.api.schemas.networks import ChangedNetwork, Network, NetworkLinks, NetworkPage, NewDevice, NewNetwork
+from app.db.networks import NetworkRow, NetworkSummary
+from app.services.networks import (
+    NetworkRequest,
+    change_network,
+    create_network,
+    delete_network,
+    find_network,
+    list_networks,
+    place_network,
+)
+
+router = APIRouter(prefix="/v1/networks", tags=["Networks"], route_class=JsonRoute)
+
+EXAMPLES = {
+    "mlp": {
+        "summary": "A block of one's own: hidden layer, relu, output layer",
+        "value": {"name": "mlp", "architecture": MLP, "seed": 7, "labels": {"chapter": "5.1"}},
+    },
+    "sequence": {
+        "summary": "A list of layers; `net.0.weight` and so on, as in PyTorch",
+        "value": {"name": "net", "architecture": ["Linear(20, 256)", "ReLU()", "Linear(256, 10)"], "seed": 7},
+    },
+    "unnamed": {"summary": "The shortest; a name is made up", "value": {"architecture": "Linear(4, 2)"}},
+}
+EXAMPLE: dict[str, Any] = {
+    "name": "mlp",
+    "revision": 1,
+    "device": "cpu:0",
+    "dtype": "float32",
+    "parameter_count": 7946,
+    "parameter_bytes": 31784,
+    "labels": {"chapter": "5.1"},
+    "seed": 7,
+    "inputs": ["X"],
+    "created_at": "2026-01-31T12:00:00.123456Z",
+    "updated_at": "2026-01-31T12:00:00.123456Z",
+    "links": {
+        "self": "/v1/networks/mlp",
+        "architecture": "/v1/networks/mlp/architecture",
+        "modules": "/v1/networks/mlp/modules",
+        "parameters": "/v1/networks/mlp/parameters",
+        "forward": "/v1/networks/mlp/forward",
+    },
+}
+NetworkToDelete = Annotated[str, Path(description="The network's name.", openapi_examples={"net": {"value": "net"}})]
+
+
+def network_of(row: NetworkRow | NetworkSummary) -> Network:
+    path = path_of(row.name)
+    return Network(
+        name=row.name,
+        revision=row.head_revision,
+        device=row.device,
+        dtype=row.dtype,
+        parameter_count=row.parameter_count,
+        parameter_bytes=row.parameter_bytes,
+        labels=dict(row.labels),
+        seed=row.seed,
+        inputs=row.inputs,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        links=NetworkLinks(
+            self=path,
+            architecture=f"{path}/architecture",
+            modules=f"{path}/modules",
+            parameters=f"{path}/parameters",
+            forward=f"{path}/forward",
+        ),
+    )
+
+
+def path_of(name: str) -> str:
+    return f"/v1/networks/{name}"
+
+
+@router.post(
+    "",
+    operation_id="create_network",
+    summary="Make a network",
+    status_code=201,
+    response_model=Network,
+    responses={
+        201: ok("The network.", EXAMPLE, headers=("Location", "ETag")),
+        **problems(
+            "name-taken",
+            "in-flight",
+            *ARCHITECTURE_PROBLEMS,
+            "unknown-device",
+            "unsupported-dtype",
+            "idempotency-key-reused",
+            "storage-full",
+        ),
+    },
+)
+async def create(
+    lab: LabDep, body: Annotated[NewNetwork, Body(openapi_examples=with_nulls(EXAMPLES))], retry: RetryDep
+) -> Response:
+    """Builds a network from its architecture and keeps it, with PyTorch's own first values. With a `seed` these are the
+    very numbers that `torch.manual_seed(seed)` and the same classes give."""
+    wanted = NetworkRequest(
+        architecture=body.architecture,
+        name=body.name,
+        seed=body.seed,
+        device=body.device,
+        dtype=body.dtype,
+        labels=body.labels,
+    )
+    answer = await create_network(
+        lab, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
+    )
+    return reply_of_answer(answer)
+
+
+@router.get(
+    "",
+    operation_id="list_networks",
+    summary="List the networks",
+    response_model=NetworkPage,
+    responses={
+        200: ok("A page of networks.", {"items": [EXAMPLE], "next_page_token": None}, headers=("Link",)),
+        **problems("malformed", "invalid-request"),
+    },
+)
+async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
+    """Networks in the order of their names."""
+    rows = await list_networks(lab, after=page.after, limit=page.size + 1)
+    token = token_of(rows[page.size - 1].name) if len(rows) > page.size else None
+    reply = reply_of_model(NetworkPage(items=[network_of(row) for row in rows[: page.size]], next_page_token=token))
+    if token is not None:
+        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
+    return reply
+
+
+@router.get(
+    "/{name}",
+    operation_id="get_network",
+    summary="Look up one network",
+    response_model=Network,
+    responses={200: ok("The network.", EXAMPLE, headers=("ETag",)), **problems("not-found")},
+)
+async def get(lab: LabDep, name: NetworkName) -> Response:
+    """What a network is: its size, its place, its revision, and where to find the rest."""
+    row = await find_network(lab, name)
+    return reply_of_model(network_of(row), tag=row.head_revision)
+
+
+@router.patch(
+    "/{name}",
+    operation_id="update_network",
+    summary="Rename a network, or change its labels",
+    response_model=Network,
+    responses={
+        200: ok("The network, changed.", EXAMPLE, headers=("ETag",)),
+        **problems("malformed", "not-found", "name-taken", "stale-revision", "invalid-request", "bad-name"),
+    },
+)
+async def update(
+    lab: LabDep,
+    name: NetworkName,
+    body: Annotated[
+        ChangedNetwork,
+        Body(openapi_examples={"labels": {"value": {"labels": {"chapter": "5.1", "kept": "yes"}}}}),
+    ],
+    if_match: IfMatchDep,
+) -> Response:
+    """Changes what is written of a network; its tensors and its revision stay."""
+    row = await change_network(lab, name, new_name=body.name, labels=body.labels, if_match=if_match)
+    return reply_of_model(network_of(row), tag=row.head_revision)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_network",
+    summary="Delete a network",
+    status_code=204,
+    responses={204: {"description": "It is gone."}, **problems("malformed", "not-found", "stale-revision")},
+)
+async def delete(lab: LabDep, name: NetworkToDelete, if_match: IfMatchDep) -> Response:
+    """Deletes a network with all its revisions. Other networks keep what they share with it."""
+    await delete_network(lab, name, if_match)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{name}/architecture",
+    operation_id="get_architecture",
+    summary="Read a network's architecture",
+    response_model=Any,
+    responses={
+        200: {
+            "description": "The architecture.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Architecture"}, "example": MLP}},
+        },
+        **problems("not-found"),
+    },
+)
+async def get_architecture(
+    lab: LabDep,
+    name: NetworkName,
+    original: Annotated[bool, Query(description="As it was sent, in place of the resolved form.")] = False,
+) -> Response:
+    """The resolved architecture: it needs no library of blocks, and makes the same network again."""
+    row = await find_network(lab, name)
+    body = row.original if original else row.resolved
+    return Response(body, media_type="application/json")
+
+
+@router.put(
+    "/{name}/device",
+    operation_id="place_network",
+    summary="Move a network to a device",
+    response_model=Network,
+    responses={
+        200: ok("The network, placed.", EXAMPLE, headers=("ETag",)),
+        **problems("malformed", "not-found", "stale-revision", "invalid-request", "unknown-device"),
+    },
+)
+async def place(
+    lab: LabDep,
+    name: NetworkName,
+    body: Annotated[NewDevice, Body(openapi_examples={"cpu": {"value": {"device": "cpu", "fallback": True}}})],
+    if_match: IfMatchDep,
+) -> Response:
+    """Gives a network a device, as `net.to(device)` does: forwards run there from now on. With `fallback` a CPU stands
+    in for a device that is not there."""
+    row = await place_network(lab, name, body.device, fallback=body.fallback, if_match=if_match)
+    return reply_of_model(network_of(row), tag=row.head_revision)

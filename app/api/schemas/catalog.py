@@ -1,0 +1,53 @@
+"""What the language and the architectures may use, as a worker made it from PyTorch itself."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LayerEntry(BaseModel):
+    """One layer of torch.nn."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="What it is called.", examples=["Linear"])
+    signature: str = Field(examples=["Linear(in_features, out_features, bias=True)"])
+    summary: str = Field(description="What PyTorch says of it.")
+    supported: bool = Field(description="Whether an architecture may use it.")
+    reason: str | None = Field(description="Why not, where it may not.")
+    arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
+
+
+class LayerList(BaseModel):
+    items: list[LayerEntry]
+
+
+class FunctionEntry(BaseModel):
+    """One function of the language."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(examples=["relu"])
+    spellings: list[str] = Field(description="What it may be called as.", examples=[["relu", "F.relu", "x.relu()"]])
+    category: str = Field(examples=["elementwise"])
+    signature: str = Field(examples=["relu(input)"])
+    arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
+
+
+class FunctionList(BaseModel):
+    items: list[FunctionEntry]
+
+
+class InitializerEntry(BaseModel):
+    """One function of torch.nn.init."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(examples=["normal_"])
+    signature: str = Field(examples=["normal_(mean=0.0, std=1.0)"])
+    summary: str
+    arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
+
+
+class InitializerList(BaseModel):
+    items: list[InitializerEntry]

@@ -1,0 +1,65 @@
+"""Devices and the workers that own them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Memory(BaseModel):
+    """The device's own memory: a GPU's, or the machine's for a CPU."""
+
+    total_bytes: int | None
+    used_bytes: int | None
+
+
+class ResidentNetwork(BaseModel):
+    """A network whose tensors are on the device now."""
+
+    name: str
+    revision: int
+    bytes: int
+
+
+class Device(BaseModel):
+    name: str = Field(examples=["cpu:0"])
+    type: Literal["cpu", "cuda"]
+    index: int
+    model: str | None = Field(description="What the hardware is called.")
+    memory: Memory | None = Field(description="Null while its worker does not answer.")
+    utilization: float | None = Field(description="Share of time it was busy lately, 0 to 1; null where not measured.")
+    networks: list[ResidentNetwork] = Field(description="Networks that are loaded on it.")
+    queue: int = Field(description="Requests that wait or run.")
+    state: Literal["starting", "ready", "dead"]
+
+
+class Devices(BaseModel):
+    items: list[Device]
+    default: str = Field(description="Where a network goes that names no device.")
+    cuda_count: int
+
+
+class Worker(BaseModel):
+    """A process that owns a device."""
+
+    name: str
+    device: str
+    state: Literal["starting", "ready", "dead"]
+    pid: int | None
+    queue: int
+    restarts: int = Field(description="How often it was replaced.")
+    tasks_done: int
+
+
+class Workers(BaseModel):
+    items: list[Worker]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """Why the service is ready. Where it is not, the answer is a problem with status 503."""
+
+    status: Literal["ready"]
+    checks: dict[str, str]

@@ -1,0 +1,40 @@
+"""Tensors as JSON, for the reference; workers read and write them."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+SCHEMA_MARK = "x-schema"  # stands for a reference to the component of this name; pydantic knows its own ones only
+
+TENSOR_DATA: dict[str, Any] = {
+    "title": "TensorData",
+    "description": "Nested lists, a number, a truth value, or a non-finite number in words.",
+    "anyOf": [
+        {"type": "array", "items": {"$ref": "#/components/schemas/TensorData"}},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"enum": ["NaN", "Infinity", "-Infinity"]},
+    ],
+}
+TensorData = Annotated[Any, WithJsonSchema({SCHEMA_MARK: "TensorData"})]
+
+
+class Tensor(BaseModel):
+    """A tensor. Floats round-trip exactly; non-finite numbers are the strings "NaN", "Infinity" and "-Infinity"."""
+
+    dtype: str = Field(description="PyTorch's name of it.", examples=["float32"])
+    shape: list[int] = Field(examples=[[2]])
+    data: TensorData
+
+
+class TensorToRead(BaseModel):
+    """A tensor with its dtype; `shape` lets `data` be flat."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: str | None = Field(None, description="Default: the network's floating dtype.", examples=["int64"])
+    shape: list[int] | None = Field(None, examples=[[2, 2]])
+    data: TensorData
+
+
+TensorIn = TensorToRead | TensorData

@@ -1,0 +1,72 @@
+"""Where everything is built and wired: `create_app(settings)` gives the ASGI application.
+
+`app` is the one that the environment's settings make, for `uvicorn app.main:app`.
+
+At the start of its life: the tables are brought up to date, the database opened, the workers started. At the end:
+running work finishes, workers end, connections close."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from app.api.application import make_application
+from app.api.edge import Edge
+from app.api.routes.forward import forward_app
+from app.db.engine import Database
+from app.db.heads import HeadReader
+from app.db.migrations import migrate
+from app.observability import configure_logging
+from app.pool.local import LocalPool
+from app.services.lab import Lab
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Edge:
+    """Makes the whole application. Nothing is opened or started before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running_lab(settings) as lab:
+            edge.lab = lab
+            try:
+                yield
+            finally:
+                edge.lab = None
+
+    edge = Edge(make_application(lifespan), forward_app, settings.allowed_hosts, access_log=settings.access_log)
+    return edge
+
+
+@asynccontextmanager
+async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
+    """Opens the database and starts the workers; ends both in turn, whatever happened between."""
+    url = settings.resolved_database_url
+    await anyio.to_thread.run_sync(migrate, url)
+    database = Database(url)
+    heads = HeadReader(database)
+    pool = LocalPool(settings)
+    try:
+        await pool.start()
+        logger.info("started", extra={"devices": ", ".join(pool.devices), "database": database.kind})
+        yield Lab(settings=settings, database=database, heads=heads, pool=pool)
+    finally:
+        await pool.stop()
+        heads.close()
+        database.close()
+        logger.info("stopped")
+
+
+def __getattr__(name: str) -> Edge:
+    """Makes `app` when a server asks for it by name, so that importing this module reads no environment."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    settings = Settings()
+    configure_logging(settings.log_level)
+    app = create_app(settings)
+    globals()["app"] = app
+    return app

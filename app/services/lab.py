@@ -1,0 +1,41 @@
+"""What every service is given: the settings and the parts they work with, and nothing made behind one's back.
+
+Built once by `app.main` at the start of the application's life; passed as the first argument of every service.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio.to_thread
+
+from app.db.engine import Database
+from app.db.heads import HeadReader
+from app.pool.base import WorkerPool
+from app.settings import Settings
+
+ResultT = TypeVar("ResultT")
+
+DEFAULT_WORKSPACE = "default"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The parts of a running service. `in_flight` holds the idempotency keys of requests that have not ended,
+    `catalogs` what workers have told once and for all."""
+
+    settings: Settings
+    database: Database
+    heads: HeadReader
+    pool: WorkerPool
+    workspace: str = DEFAULT_WORKSPACE
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
+    catalogs: dict[str, object] = field(default_factory=dict)
+
+
+async def in_thread(work: Callable[[], ResultT]) -> ResultT:
+    """Runs blocking database work beside the event loop.
+
+    A client that leaves does not stop it half-way: a transaction ends by itself.
+    """
+    return await anyio.to_thread.run_sync(work)

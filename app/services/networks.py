@@ -1,0 +1,173 @@
+"""Networks as things with a name: making, finding, listing, renaming, placing and deleting them.
+
+Making one is slow and happens in a worker, which keeps the tensors; the network itself comes to be in one short
+transaction at the end. Everything read here is a row; no tensor is touched.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from secrets import randbits
+from typing import Any
+
+from app.db import networks, revisions
+from app.db.engine import Connection
+from app.db.networks import NetworkRow, NetworkSummary, NewNetwork
+from app.db.revisions import NewRevision
+from app.errors import NotFound, Stale
+from app.messages import BuildNetwork, Built
+from app.pool.base import expect
+from app.pool.devices import find_device
+from app.services.architectures import check_dtype, encode_architecture
+from app.services.idempotency import Answer, Retry, Write, answer_once
+from app.services.lab import Lab, in_thread
+from app.services.naming import check_name, is_name, made_up_name
+
+SEED_BITS = 53  # seeds that are drawn here survive readers that keep numbers as doubles
+
+
+@dataclass(frozen=True)
+class NetworkRequest:
+    """A network that somebody wants. `architecture` is JSON as it was read."""
+
+    architecture: object
+    name: str | None
+    seed: int | None
+    device: str | None
+    dtype: str
+    labels: Mapping[str, str]
+
+
+async def create_network(
+    lab: Lab, request: NetworkRequest, retry: Retry | None, render: Callable[[NetworkRow], Answer]
+) -> Answer:
+    """Makes a network and its revision 1; `render` writes the answer that is kept for a retry.
+
+    Raises: Conflict `name-taken`; Unprocessable for the name, the device, the dtype or the architecture.
+    """
+    return await answer_once(lab, retry, lambda: _prepare(lab, request, render))
+
+
+async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkRow], Answer]) -> Write:
+    name = made_up_name() if request.name is None else check_name(request.name)
+    device = find_device(request.device, lab.pool.devices, pointer="/device")
+    dtype = check_dtype(request.dtype)
+    original = encode_architecture(request.architecture, lab.settings.limits.architecture_bytes)
+    seed = randbits(SEED_BITS) if request.seed is None else request.seed
+    await in_thread(lambda: _check_free(lab, name))
+    task = BuildNetwork(workspace=lab.workspace, architecture=original, pointer="/architecture", dtype=dtype, seed=seed)
+    built = expect(await lab.pool.submit(task), Built)
+    network = NewNetwork(
+        id=str(uuid.uuid4()),
+        workspace=lab.workspace,
+        name=name,
+        original=original,
+        resolved=built.resolved,
+        dtype=dtype,
+        device=device,
+        seed=seed,
+        labels=dict(request.labels),
+        inputs=built.inputs,
+        parameter_count=built.parameter_count,
+        parameter_bytes=built.parameter_bytes,
+    )
+
+    def write(connection: Connection) -> Answer:
+        row = networks.insert(connection, network)
+        revisions.insert(connection, NewRevision(network.id, 1, built.manifest, "create"))
+        return render(row)
+
+    return write
+
+
+def _check_free(lab: Lab, name: str) -> None:
+    """Tells early that a name is taken; whether it still is free is decided when the network is written."""
+    if lab.heads.find(lab.workspace, name) is not None:
+        raise networks.name_taken(name)
+
+
+def no_network(name: str) -> NotFound:
+    shown = name if len(name) <= 128 else name[:128] + "…"
+    return NotFound(f"There is no network {shown!r}.")
+
+
+async def find_network(lab: Lab, name: str) -> NetworkRow:
+    """Finds a network by its name. Raises: NotFound."""
+    return await in_thread(lambda: _find(lab, name))
+
+
+def _find(lab: Lab, name: str) -> NetworkRow:
+    if not is_name(name):
+        raise no_network(name)
+    with lab.database.reading() as connection:
+        row = networks.find(connection, lab.workspace, name)
+    if row is None:
+        raise no_network(name)
+    return row
+
+
+async def list_networks(lab: Lab, *, after: str | None, limit: int) -> list[NetworkSummary]:
+    """Lists up to `limit` networks in the order of their names, those after the name `after`."""
+
+    def read() -> list[NetworkSummary]:
+        with lab.database.reading() as connection:
+            return networks.list_page(connection, lab.workspace, after=after, limit=limit)
+
+    return await in_thread(read)
+
+
+async def change_network(
+    lab: Lab, name: str, *, new_name: str | None, labels: Mapping[str, str] | None, if_match: frozenset[str] | None
+) -> NetworkRow:
+    """Renames a network, replaces its labels, or both. Raises: NotFound, Stale, Conflict `name-taken`."""
+    changes: dict[str, Any] = {}
+    if new_name is not None and new_name != name:
+        changes["name"] = check_name(new_name)
+    if labels is not None:
+        changes["labels"] = dict(labels)
+    return await in_thread(partial(_change, lab, name, changes, if_match))
+
+
+async def place_network(
+    lab: Lab, name: str, device: str, *, fallback: bool, if_match: frozenset[str] | None
+) -> NetworkRow:
+    """Gives a network another device; its tensors follow when it is next used there.
+
+    Raises: NotFound, Stale; Unprocessable `unknown-device` unless `fallback` lets a CPU stand in.
+    """
+    found = find_device(device, lab.pool.devices, fallback=fallback, pointer="/device")
+    return await in_thread(partial(_change, lab, name, {"device": found}, if_match))
+
+
+def _change(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset[str] | None) -> NetworkRow:
+    with lab.database.transaction() as connection:
+        row = _locked(lab, connection, name, if_match)
+        changed = {field: value for field, value in changes.items() if getattr(row, field) != value}
+        if not changed:
+            return row
+        return networks.update(connection, lab.workspace, name, **changed) or row
+
+
+async def delete_network(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
+    """Deletes a network and all its revisions. Raises: NotFound, Stale."""
+
+    def delete() -> None:
+        with lab.database.transaction() as connection:
+            _locked(lab, connection, name, if_match)
+            networks.delete(connection, lab.workspace, name)
+
+    await in_thread(delete)
+
+
+def _locked(lab: Lab, connection: Connection, name: str, if_match: frozenset[str] | None) -> NetworkRow:
+    """The row, held until the transaction ends, if the client has seen its revision."""
+    row = networks.find(connection, lab.workspace, name, lock=True) if is_name(name) else None
+    if row is None:
+        raise no_network(name)
+    if if_match is not None and str(row.head_revision) not in if_match:
+        raise Stale(
+            f"{name!r} is at revision {row.head_revision}, which If-Match does not name.",
+            extra={"revision": row.head_revision},
+        )
+    return row
