@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -101,7 +102,7 @@ def ping(database: Database) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
         meaning = translate(error)
         if meaning is None:
             raise

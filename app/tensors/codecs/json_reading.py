@@ -155,7 +155,7 @@ def _shape(leaves: _Leaves, dtype: Dtype, declared: tuple[int, ...] | None) -> t
     raise in_place(leaves.pointer, message, code="shape-mismatch")
 
 
-def _read_booleans(leaves: _Leaves, dtype: Dtype) -> torch.Tensor:
+def _read_booleans(leaves: _Leaves, _dtype: Dtype) -> torch.Tensor:
     if not leaves.kinds <= {bool}:
         leaves.refuse_first(lambda value: type(value) is not bool, "{} where true or false was expected")
     return torch.from_numpy(np.array(leaves.values, dtype=np.bool_))
