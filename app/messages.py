@@ -5,7 +5,6 @@ user's network has gone wrong in cannot make the HTTP process run anything. Tens
 client sent or will get. `app.pool` sends tasks, `app.worker` answers them.
 """
 
-from collections.abc import Iterator
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -80,13 +79,15 @@ class BuildNetwork(Message, frozen=True):
 class RunForward(Message, frozen=True):
     """Run a network. `body` is the request's body, unread. Reply: `Encoded`.
 
-    For a JSON body `mode`, `seed` and `capture` stand in the body and the fields here are ignored.
+    A JSON body says `revision`, `mode`, `seed` and `capture` itself; what it does not say is taken from here.
+    `revision` other than the head's is looked up by the worker.
     """
 
     network: NetworkRef
     body: bytes
     content_type: str
     accept: str
+    revision: int | None = None
     mode: Mode = "eval"
     seed: int | None = None
     capture: list[str] = []
@@ -279,13 +280,14 @@ class FrameReader(Generic[PayloadT]):
         self._decoder = msgspec.msgpack.Decoder(tuple[int, kind])  # type: ignore[valid-type]  # a type made at run time
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, PayloadT]]:
-        """Yields `(sequence, message)` for each message that is whole now.
+    def feed(self, data: bytes) -> list[tuple[int, PayloadT]]:
+        """Takes the next bytes and gives `(sequence, message)` for each message that is whole now.
 
         Raises: msgspec.DecodeError when the bytes are not such messages.
         """
         buffer = self._buffer
         buffer += data
+        messages = []
         start = 0
         while len(buffer) - start >= _LENGTH_BYTES:
             body = start + _LENGTH_BYTES
@@ -293,7 +295,7 @@ class FrameReader(Generic[PayloadT]):
             if len(buffer) < end:
                 break
             with memoryview(buffer) as view:
-                message = self._decoder.decode(view[body:end])
+                messages.append(self._decoder.decode(view[body:end]))
             start = end
-            yield message
         del buffer[:start]
+        return messages

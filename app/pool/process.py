@@ -7,11 +7,13 @@ nothing of what tasks mean, nor of retries: that is the pool's business. Called 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -21,6 +23,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 SOCKET_BUFFER_BYTES = 2**20
+LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -56,7 +59,7 @@ class WorkerProcess(asyncio.Protocol):
         with theirs:
             # `-m` of a module, not multiprocessing: the child must not import what the HTTP process has imported.
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220  # our own interpreter and module; spawning takes 1 ms
-                [sys.executable, "-m", "app.worker.process", str(theirs.fileno())],
+                [sys.executable, "-m", "app.worker.process", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -97,8 +100,7 @@ class WorkerProcess(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -121,9 +123,8 @@ class WorkerProcess(asyncio.Protocol):
     async def _report_death(self) -> None:
         process = self._process
         assert process is not None
-        process.kill()  # a worker without its socket is of no use
-        status = await asyncio.to_thread(process.wait)
-        self._on_death(_describe_exit(status))
+        await self.wait(LAST_WORDS_SECONDS)  # a worker without its socket is of no use
+        self._on_death(_describe_exit(process.wait()))
 
 
 def _describe_exit(status: int) -> str:
@@ -134,4 +135,3 @@ def _describe_exit(status: int) -> str:
     except ValueError:
         name = f"signal {-status}"
     return f"it was ended by {name}"
-

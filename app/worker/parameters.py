@@ -4,7 +4,8 @@ from app.architecture.describe import canonical_parameter, list_parameters
 from app.messages import Encoded, ListParameters, ParameterList, ReadParameter
 from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.codecs.registry import codec_of_reply
-from app.tensors.index import parse_index
+from app.tensors.index import read_index
+from app.tensors.selection import select
 from app.worker.context import Worker
 
 JSON = "application/json"
@@ -25,7 +26,7 @@ def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
     net = worker.residents.find(task.network).module
     name = canonical_parameter(net, task.parameter)
     tensor = net.state_dict(keep_vars=True)[name].detach()
-    value = tensor if task.index is None else tensor[parse_index(task.index, tuple(tensor.shape)).key]
+    value = tensor if task.index is None else select(tensor, read_index(task.index, tuple(tensor.shape)))
     if task.accept != JSON:
         return Encoded(task.accept, codec_of_reply(task.accept).encode({name: value}), task.network.revision)
     info = next(item for item in list_parameters(net, None) if name in (item.name, *item.tied_to))

@@ -6,7 +6,7 @@ description stands in `app.api.routes.forward_docs`.
 """
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -86,7 +86,7 @@ def _read_options(query: bytes) -> _Options:
     if mode != "eval" and mode != "train":  # mypy narrows this, not `in`
         raise _wrong("mode", "is `eval` or `train`")
     return _Options(
-        mode=mode,
+        mode=cast("Mode", mode),
         seed=_integer(values, "seed"),
         revision=_integer(values, "revision"),
         capture=tuple(values.get("capture", ())),
