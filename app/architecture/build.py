@@ -1,0 +1,34 @@
+"""Builds networks from resolved architectures: planned and measured first, then made in PyTorch's order.
+
+Called by the worker.
+"""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from app.architecture.make import make
+from app.architecture.planner import plan_network
+from app.architecture.read import read_block
+from app.architecture.scopes import Library
+from app.settings import Limits
+
+
+def build(resolved: Mapping[str, object], *, limits: Limits, pointer: str = "/architecture") -> nn.Module:
+    """Builds a network on the CPU, its first values (float32) drawn from the default generator in PyTorch's order.
+
+    Seed that generator first: `torch.manual_seed(7)` gives the parameters that the same classes written by hand
+    give after it. Raises Unprocessable with the place of what is wrong or too large.
+    """
+    return _build(resolved, "cpu", limits, pointer)
+
+
+def build_on_meta(resolved: Mapping[str, object], *, limits: Limits, pointer: str = "/architecture") -> nn.Module:
+    """Builds a network on the `meta` device: all of it but the memory. Draws nothing. Raises Unprocessable."""
+    return _build(resolved, "meta", limits, pointer)
+
+
+def _build(resolved: Mapping[str, object], device: str, limits: Limits, pointer: str) -> nn.Module:
+    library = Library(lambda _: None, limits)
+    plan = plan_network(read_block(dict(resolved), limits, pointer), library, limits)
+    return make(plan, device, limits, pointer)

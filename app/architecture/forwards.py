@@ -1,0 +1,132 @@
+"""Compiles the forward of a block of one's own, and gives errors in it their place: `/forward/2`, `/nodes/0`.
+
+Called by `check.py` (names alone) and `plan_own.py` (with hyperparameters).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from app.architecture.layers import suggest
+from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
+from app.errors import Unprocessable, in_place
+from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph
+from app.language.errors import LanguageError
+from app.settings import Limits
+
+
+def compile_own(
+    block: Own, children: Collection[str], spread: str | None, values: Mapping[str, object], limits: Limits
+) -> Callable[..., object] | None:
+    """Gives the forward as a function of the module and its inputs; None where the block has none."""
+    forward = check_forward(block, children, spread, values.keys(), limits)
+    return None if forward is None else forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+
+
+def check_forward(
+    block: Own, children: Collection[str], spread: str | None, hyperparameters: Collection[str], limits: Limits
+) -> Forward | None:
+    """Checks and compiles a forward over the names of its block. Raises Unprocessable."""
+    if block.forward is None:
+        return None
+    named = frozenset(children) | ({spread} if spread else frozenset())
+    members = named | block.parameters.keys() | block.constants.keys()
+    scope = Scope(
+        inputs=block.inputs,
+        hyperparameters=frozenset(hyperparameters) - members,
+        children=named,
+        parameters=frozenset(block.parameters),
+        constants=frozenset(block.constants),
+    )
+    if isinstance(block.forward, Graph):
+        return _graph(block, block.forward, scope, limits)
+    return _program(block, block.forward, scope, limits)
+
+
+def _program(block: Own, program: Program, scope: Scope, limits: Limits) -> Forward:
+    try:
+        return compile_forward(program.source, scope, limits)
+    except LanguageError as error:
+        pointer = block.pointer + "/forward"
+        if program.by_line and error.line is not None:
+            pointer += f"/{min(error.line, len(program.source)) - 1}" if program.source else ""
+        raise _placed(error, pointer) from None
+
+
+def _graph(block: Own, graph: Graph, scope: Scope, limits: Limits) -> Forward:
+    nodes = in_order(graph.nodes, [given.name for given in block.inputs])
+    known = [given.name for given in block.inputs] + [node.id for node in nodes]
+    outputs = graph.outputs
+    for key, name in outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs):
+        if name not in known:
+            message = f"no input or node is named {name!r}{suggest(name, known)}"
+            raise in_place(f"{block.pointer}/outputs/{key}", message, code="unknown-name")
+    calls = [
+        GraphCall(
+            node.id,
+            node.call,
+            node.inputs,
+            tuple(map(_plain, node.args)),
+            {k: _plain(v) for k, v in node.kwargs.items()},
+        )
+        for node in nodes
+    ]
+    try:
+        return compile_graph(calls, outputs, scope, limits)
+    except LanguageError as error:
+        line = error.line or 0
+        pointer = nodes[line - 1].pointer if 0 < line <= len(nodes) else block.pointer + "/outputs"
+        raise in_place(pointer, error.message, code=error.code) from None
+
+
+def in_order(nodes: Sequence[Node], inputs: Sequence[str]) -> list[Node]:
+    """Sorts nodes so that each follows what it takes, else as written. Raises Unprocessable (unknown-name, cycle)."""
+    by_id: dict[str, Node] = {}
+    for node in nodes:
+        if node.id in by_id or node.id in inputs:
+            raise in_place(node.pointer + "/id", f"{node.id!r} is used twice", code="duplicate-name")
+        by_id[node.id] = node
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for node in nodes:
+        wanted = list(_ids(node.inputs, node.pointer + "/inputs"))
+        for name, pointer in wanted:
+            if name not in by_id and name not in inputs:
+                message = f"no input or node is named {name!r}{suggest(name, [*inputs, *by_id])}"
+                raise in_place(pointer, message, code="unknown-name")
+        sorter.add(node.id, *(name for name, _ in wanted if name in by_id))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = list(error.args[1])
+        message = f"nodes take one another in a circle: {' -> '.join(reversed(circle))}"
+        raise in_place(by_id[circle[0]].pointer, message, code="cycle") from None
+    place = {node.id: index for index, node in enumerate(nodes)}
+    found: list[Node] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=place.__getitem__)
+        found += [by_id[name] for name in ready]
+        sorter.done(*ready)
+    return found
+
+
+def _ids(inputs: Sequence[NodeInput], pointer: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for index, item in enumerate(inputs):
+        place = f"{pointer}/{index}"
+        found += [(item, place)] if isinstance(item, str) else _ids(item, place)
+    return found
+
+
+def _plain(value: Value) -> object:
+    """Gives an argument of a node as JSON; the language reads its texts."""
+    if isinstance(value, Word):
+        return value.text
+    if isinstance(value, Literal):
+        return value.value
+    if isinstance(value, Items):
+        return tuple(map(_plain, value.items))
+    message = "an argument of a node is a number, a text or a list; a block is named among children"
+    raise in_place(value.pointer, message, code="bad-arguments")
+
+
+def _placed(error: LanguageError, pointer: str) -> Unprocessable:
+    return in_place(pointer, str(error), code=error.code)

@@ -1,0 +1,229 @@
+"""From a plan to modules, on one device: `meta` for sizes alone, the CPU for first values.
+
+Draws in PyTorch's order: what is written first is drawn first, and arguments before what takes them. The default
+generator gives the numbers; on `meta` nothing is drawn. Called by `build.py` and, to measure, by `planner.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from app.architecture.literals import to_tensor
+from app.architecture.paths import assign, lookup
+from app.architecture.plan import (
+    BlockPlan,
+    Child,
+    ContainerPlan,
+    FirstValue,
+    LayerPlan,
+    Plan,
+    ScopePlan,
+    Slot,
+    SlotPlan,
+    tensor_bytes,
+)
+from app.architecture.spec import TensorLiteral, Tie
+from app.errors import LabError, Unprocessable, in_place
+from app.language.compile import evaluate
+from app.language.errors import LanguageError
+from app.language.running import running
+from app.settings import Limits
+
+CONSTRUCTION = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Frame:
+    """The slots of one scope while it is made."""
+
+    __slots__ = ("filled", "open", "parent")
+
+    def __init__(self, parent: "Frame | None", slots: tuple[Slot, ...]) -> None:
+        self.parent = parent
+        self.open = set(slots)
+        self.filled: dict[Slot, nn.Module] = {}
+
+
+def make(plan: Plan, device: str, limits: Limits, pointer: str) -> nn.Module:
+    """Makes the module of `plan`, which stands at `pointer`; first values are float32. Raises Unprocessable."""
+    with float32_default(), running(device=torch.device(device), dtype=torch.float32, limits=limits):
+        holder = nn.Module()
+        Maker(device, limits).children(holder, (Child("network", plan, pointer),), None)
+        return holder.get_submodule("network")
+
+
+@contextmanager
+def float32_default() -> Iterator[None]:
+    """First values are drawn in float32, whatever the process has set."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class Maker:
+    """Makes modules on one device."""
+
+    def __init__(self, device: str, limits: Limits) -> None:
+        self.device = device
+        self.meta = device == "meta"
+        self.limits = limits
+
+    def make(self, plan: Plan, frame: Frame | None) -> nn.Module:
+        if isinstance(plan, LayerPlan):
+            return self.layer(plan, frame)
+        if isinstance(plan, ContainerPlan):
+            module = plan.kind()
+            self.children(module, plan.children, frame)
+            return module
+        if isinstance(plan, BlockPlan):
+            return self.block(plan, frame)
+        if isinstance(plan, SlotPlan):
+            return self.slot(plan.slot, frame)
+        assert isinstance(plan, ScopePlan)
+        return self.scope(plan, frame)
+
+    def layer(self, plan: LayerPlan, frame: Frame | None) -> nn.Module:
+        args, kwargs = plan.args, plan.kwargs
+        if plan.nested:
+            args = tuple(self.argument(value, frame) for value in args)
+            kwargs = {name: self.argument(value, frame) for name, value in kwargs.items()}
+        if self.meta and plan.layer.takes_device:
+            kwargs = {**kwargs, "device": "meta"}
+        return plan.layer.module(*args, **kwargs)
+
+    def argument(self, value: object, frame: Frame | None) -> object:
+        if isinstance(value, Plan):
+            return self.make(value, frame)
+        if isinstance(value, torch.Tensor):
+            return value.to(self.device, copy=True)
+        return value
+
+    def children(self, module: nn.Module, children: tuple[Child, ...], frame: Frame | None) -> None:
+        for name, plan, pointer in children:
+            try:
+                module.add_module(name, self.make(plan, frame))
+            except CONSTRUCTION as error:
+                raise construction_problem(error, pointer) from error
+            except LabError as error:
+                if isinstance(plan, ScopePlan) and plan.named:
+                    raise in_place(pointer, error.detail, code=error.code) from error
+                raise
+
+    def scope(self, plan: ScopePlan, frame: Frame | None) -> nn.Module:
+        inner = Frame(frame, plan.shared)
+        for slot in plan.given:
+            inner.filled[slot] = self.make(slot.plan, frame)
+        if plan.shared_first:
+            self.fill(plan.shared, inner)
+        module = self.make(plan.body, inner)
+        self.fill(plan.shared, inner)
+        return module
+
+    def fill(self, slots: tuple[Slot, ...], frame: Frame | None) -> None:
+        for slot in slots:
+            self.slot(slot, frame)
+
+    def slot(self, slot: Slot, frame: Frame | None) -> nn.Module:
+        at = frame
+        while at is not None:
+            if slot in at.filled:
+                return at.filled[slot]
+            if slot in at.open:
+                at.filled[slot] = self.make(slot.plan, at)
+                return at.filled[slot]
+            at = at.parent
+        return self.make(slot.plan, frame)  # measured by itself, outside its scope
+
+    def block(self, plan: BlockPlan, frame: Frame | None) -> nn.Module:
+        module = plan.kind()
+        known: dict[str, object] = dict(plan.values)
+        for section in plan.sections:
+            for part in section:
+                if isinstance(part, FirstValue):
+                    self.first_value(module, part, known)
+                elif isinstance(part, Slot):
+                    self.slot(part, frame)
+            children = tuple(part for part in section if isinstance(part, Child))
+            self.children(module, children, frame)
+        for tie in plan.ties:
+            self.tie(module, tie)
+        return module
+
+    def first_value(self, module: nn.Module, value: FirstValue, known: dict[str, object]) -> None:
+        tensor = first_tensor(value, known, self.device, self.limits)
+        if value.trained:
+            module.register_parameter(value.name, nn.Parameter(tensor))
+        else:
+            module.register_buffer(value.name, tensor)
+            known[value.name] = tensor
+
+    def tie(self, module: nn.Module, tie: Tie) -> None:
+        left, right = lookup(module, tie.left, tie.pointer), lookup(module, tie.right, tie.pointer)
+        kinds = [kind for kind in (nn.Parameter, torch.Tensor, nn.Module) if isinstance(left, kind)]
+        if not isinstance(right, kinds[0]):
+            raise in_place(tie.pointer, f"{tie.left} and {tie.right} are not of one kind", code="bad-tie")
+        if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor) and left.shape != right.shape:
+            shapes = f"{tie.left} has shape {list(left.shape)} and {tie.right} has {list(right.shape)}"
+            raise in_place(tie.pointer, f"what is tied has one shape: {shapes}", code="bad-tie")
+        assign(module, tie.left, right)
+
+
+def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
+    """Makes the first value of a parameter or constant: contiguous, and sharing memory with nothing."""
+    if isinstance(value.source, TensorLiteral):
+        tensor = to_tensor(value.source, device)
+    else:
+        tensor = _evaluated(value, known, device, limits)
+    if value.trained and not (tensor.is_floating_point() or tensor.is_complex()):
+        message = f"a parameter is trained, so it holds floats, not {str(tensor.dtype).removeprefix('torch.')}"
+        raise in_place(value.pointer, f"{message}; make it a constant, or write numbers as 1.", code="bad-arguments")
+    fresh = (
+        tensor.is_contiguous()
+        and tensor.untyped_storage().nbytes() == tensor_bytes(tensor)
+        and not any(tensor is other for other in known.values())
+    )
+    return tensor.detach() if fresh else tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _evaluated(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
+    assert not isinstance(value.source, TensorLiteral)
+    try:
+        result = evaluate(value.source, known, limits=limits)
+    except LanguageError as error:
+        raise in_place(value.pointer, str(error), code=error.code) from None
+    if isinstance(result, int | float | complex) and not isinstance(result, bool):
+        return torch.tensor(result, dtype=torch.float32 if isinstance(result, float) else None, device=device)
+    if not isinstance(result, torch.Tensor):
+        message = f"the first value of {value.name!r} is a tensor, as in zeros(3); this text gives {result!r:.40}"
+        raise in_place(value.pointer, message, code="bad-arguments")
+    return result
+
+
+def construction_problem(error: Exception, pointer: str) -> Unprocessable:
+    """Says why PyTorch could not make a layer."""
+    code, message = construction_words(error)
+    return in_place(pointer, message, code=code)
+
+
+def construction_words(error: Exception) -> tuple[str, str]:
+    """Gives the code and the words for what a constructor of PyTorch raised."""
+    text = str(error).split("\n")[0][:300]
+    if isinstance(error, MemoryError) or any(
+        word in text for word in ("overflow", "out of memory", "can't allocate", "too large")
+    ):
+        return "limit-exceeded", f"more memory than a network may take: {text}"
+    return "bad-arguments", text or type(error).__name__

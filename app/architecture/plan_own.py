@@ -1,0 +1,101 @@
+"""Plans a block of one's own: its members in the order they are written, and its forward compiled to a class.
+
+Called by `planner.py`, whose planner it is handed for the blocks inside.
+"""
+
+from typing import Protocol
+
+import torch
+
+from app.architecture.forwards import compile_own
+from app.architecture.layers import in_words
+from app.architecture.make import first_tensor
+from app.architecture.own import make_class
+from app.architecture.plan import BlockPlan, Child, FirstValue, Plan, Section, Slot, tensor_bytes
+from app.architecture.scopes import Scope
+from app.architecture.spec import Block, Own, TensorLiteral, Text
+from app.errors import in_place
+from app.language.running import running
+from app.language.syntax import Expression
+from app.settings import Limits
+
+
+class BlockPlanner(Protocol):
+    """What this file needs of `planner.Planner`."""
+
+    limits: Limits
+
+    def block(self, block: Block, scope: Scope, name: str | None = None) -> Plan: ...
+    def evaluate(self, expression: Expression, scope: Scope, pointer: str) -> object: ...
+    def check_size(self, size: int, pointer: str) -> None: ...
+    def check_bytes(self, memory: int, pointer: str) -> None: ...
+
+
+def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> BlockPlan:
+    """Plans `block`; its class is called `name`. Raises Unprocessable."""
+    children, spread = _children(planner, block, scope)
+    values = {key: value for key, value in scope.values.items() if _is_plain(value)}
+    sections: list[Section] = []
+    known: dict[str, object] = dict(values)
+    size, memory = 1 + sum(child.plan.size for child in children), sum(child.plan.bytes for child in children)
+    for section in block.header.sections or ("children", "parameters", "constants"):
+        if section == "children":
+            sections.append(children)
+        elif section == "shared":
+            sections.append(tuple(slot for slot in map(scope.shared.get, block.header.shared) if slot is not None))
+        elif section in ("parameters", "constants"):
+            written = block.parameters if section == "parameters" else block.constants
+            drawn = tuple(
+                FirstValue(
+                    key,
+                    value if isinstance(value, TensorLiteral) else value.expression,
+                    section == "parameters",
+                    value.pointer,
+                )
+                for key, value in written.items()
+            )
+            sections.append(drawn)
+            memory += sum(_measure(planner, value, known) for value in drawn)
+    planner.check_size(size, block.pointer)
+    planner.check_bytes(memory, block.pointer)
+    members = frozenset(child.name for child in children)
+    forward = compile_own(block, members, spread, values, planner.limits)
+    kind = make_class(name, block.inputs, forward, spread)
+    return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer)
+
+
+def _children(planner: BlockPlanner, block: Own, scope: Scope) -> tuple[tuple[Child, ...], str | None]:
+    """Plans the children, and names the hyperparameter that holds them all, if one does."""
+    if not isinstance(block.children, Text):
+        children = tuple(
+            Child(name, planner.block(child, scope), child.pointer) for name, child in block.children.items()
+        )
+        return children, None
+    pointer = block.children.pointer
+    value = planner.evaluate(block.children.expression, scope, pointer)
+    plans = value if isinstance(value, tuple) else (value,)
+    for plan in plans:
+        if not isinstance(plan, Plan):
+            message = f"children are blocks; this text gives {in_words(value)}"
+            raise in_place(pointer, message, code="bad-arguments")
+    text = block.children.expression.text.strip()
+    return (
+        tuple(Child(str(index), plan, pointer) for index, plan in enumerate(plans)),
+        text if text in scope.values else None,
+    )
+
+
+def _is_plain(value: object) -> bool:
+    """Tells whether a hyperparameter may be read in forward and first values: not a block, nor a tensor."""
+    if isinstance(value, tuple):
+        return all(_is_plain(item) for item in value)
+    return not isinstance(value, Plan | Slot | torch.Tensor)
+
+
+def _measure(planner: BlockPlanner, value: FirstValue, known: dict[str, object]) -> int:
+    """Makes a first value on `meta`, for its size; a text that needs real numbers is tried on the CPU."""
+    with running(device="meta", dtype=torch.float32, limits=planner.limits):
+        tensor = first_tensor(value, known, "meta", planner.limits)
+    if not value.trained:
+        known[value.name] = tensor
+    return tensor_bytes(tensor)
