@@ -8,20 +8,24 @@ live in the modules beside this one; who may use them is the services', the stor
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.columns import sqlite_utc_now
-from app.db.failures import translate
+from app.db.failures import is_deadlock, is_refused_write, translate
+from app.errors import Busy
+
+T = TypeVar("T")
 
 PAGE_BYTES = 32 * 1024  # 256 MiB of chunks are written several times faster than with SQLite's 4 KiB
 BUSY_SECONDS = 20  # how long a writer waits for the one before it
+DEADLOCKS = 5  # tries of one transaction
 CHECKOUT_SECONDS = 10  # how long a caller waits for a connection of the pool
 
 Connection = sa.Connection  # the type's name for those who may not know SQLAlchemy
@@ -76,10 +80,25 @@ class Database:
         with _translated(), self.engine.begin() as connection:
             yield connection
 
+    def retrying(self, action: Callable[[sa.Connection], T]) -> T:
+        """Runs `action` in a transaction, and again if PostgreSQL ends it to resolve a deadlock.
+
+        `action` must bear being run again: everything it did in the database was undone, the rest was not.
+        """
+        for _ in range(DEADLOCKS - 1):
+            try:
+                with self.transaction() as connection:
+                    return action(connection)
+            except Busy as error:
+                if not is_deadlock(error.__cause__):
+                    raise
+        with self.transaction() as connection:
+            return action(connection)
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """All queries on the connection see the database as it was at the first one; writing is refused."""
-        with _translated(), self.engine.connect() as connection:
+        with _translated(reading=True), self.engine.connect() as connection:
             if self.kind == "sqlite":
                 reader = connection.execution_options(reading=True)
             else:
@@ -99,12 +118,12 @@ def ping(database: Database) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(*, reading: bool = False) -> Iterator[None]:
     try:
         yield
     except (sa.exc.SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
         meaning = translate(error)
-        if meaning is None:
+        if meaning is None or (reading and is_refused_write(error)):
             raise
         raise meaning from error
 

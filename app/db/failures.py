@@ -54,6 +54,18 @@ def translate(error: BaseException) -> LabError | None:
     return None
 
 
+def is_deadlock(error: BaseException | None) -> bool:
+    """True if PostgreSQL gave up a transaction because of others, and it may well succeed when tried again."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in ("40P01", "40001")
+
+
+def is_refused_write(error: BaseException) -> bool:
+    """True for SQLite's refusal to write. Inside `reading()` that is a mistake of ours, not of the disk."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
+
+
 def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest is detail
     if code == sqlite3.SQLITE_FULL:

@@ -114,7 +114,7 @@ def list_page(
     return [NetworkSummary(**row) for row in connection.execute(statement).mappings()]
 
 
-def update(connection: sa.Connection, workspace: str, name: str, **changes: Any) -> NetworkRow | None:
+def update(connection: sa.Connection, workspace: str, name: str, /, **changes: Any) -> NetworkRow | None:
     """Changes columns (`name`, `labels`, `device`) of one network; None if there is no such network.
 
     Raises Conflict (`name-taken`) for a name that another network has; the transaction is lost then.

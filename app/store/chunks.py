@@ -12,8 +12,11 @@ from app.errors import Damaged
 from app.store.digests import digest_chunk
 from app.store.rows import Row, execute_many, fetch, fetch_where_in
 
-# RETURNING: what was there and is now locked until the end of the transaction, so that no collector takes it before
-_TOUCH = "UPDATE chunks SET last_seen = NOW() WHERE digest IN (...) RETURNING digest"
+# What is returned was there and is locked until the end of the transaction, so that no collector takes it before.
+_TOUCH = """
+WITH there AS (SELECT digest FROM chunks WHERE digest IN (...) ORDER BY digest FOR NO KEY UPDATE)
+UPDATE chunks SET last_seen = NOW() FROM there WHERE chunks.digest = there.digest RETURNING chunks.digest
+"""
 _INSERT = """
 INSERT INTO chunks (digest, size, last_seen, data) VALUES (?, ?, NOW(), ?)
 ON CONFLICT (digest) DO UPDATE SET last_seen = NOW()
@@ -31,7 +34,7 @@ WHERE tc.tensor = ? AND tc.position >= ? AND tc.position < ? ORDER BY tc.positio
 
 def keep(connection: sa.Connection, chunks: Mapping[str, memoryview]) -> None:
     """Stores those of `chunks` (digest -> bytes) that are not there yet, and marks the others as seen."""
-    # in the order of their digests, so that two writers of the same chunks wait for each other and never deadlock
+    # in the order of their digests, so that two writers of the same chunks wait for each other and seldom deadlock
     digests = [bytes.fromhex(digest) for digest in sorted(chunks)]
     there = {bytes(row[0]) for row in fetch_where_in(connection, _TOUCH, digests)}
     missing: list[Row] = []

@@ -47,4 +47,4 @@ def _cursor(connection: sa.Connection) -> Any:
 def _spell(connection: sa.Connection, statement: str) -> str:
     if connection.dialect.name == "postgresql":
         return statement.replace("?", "%s").replace("NOW()", "clock_timestamp()")
-    return statement.replace("NOW()", "utc_now()")
+    return statement.replace("NOW()", "utc_now()").replace("FOR NO KEY UPDATE", "")  # it locks the whole file instead

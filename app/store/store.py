@@ -128,8 +128,7 @@ class _Writing:
             self._chunks[digest] = data
             self._held_bytes += data.nbytes
             if self._held_bytes >= TRANSACTION_BYTES or len(self._chunks) >= TRANSACTION_CHUNKS:
-                with self._database.transaction() as connection:
-                    chunks.keep(connection, self._chunks)
+                self._database.retrying(self._keep_chunks)
                 self._chunks = {}
                 self._held_bytes = 0
         return digest
@@ -137,11 +136,17 @@ class _Writing:
     def finish(self) -> str:
         entries = list(self._entries.items())
         manifest = digest_manifest(entries)
-        with self._database.transaction() as connection:
-            chunks.keep(connection, self._chunks)
+
+        def keep_all(connection: sa.Connection) -> None:
+            self._keep_chunks(connection)
             manifests.keep_tensors(connection, self._tensors)
             manifests.keep_manifest(connection, manifest, entries)
+
+        self._database.retrying(keep_all)
         return manifest
+
+    def _keep_chunks(self, connection: sa.Connection) -> None:
+        chunks.keep(connection, self._chunks)
 
 
 class _Reading:

