@@ -24,7 +24,8 @@ def bind_hyperparameters(
     given: dict[str, object] = {}
     signature = _signature(name, hyperparameters)
     named = [one for one in hyperparameters if not one.rest]
-    _check_names(name, signature, [one.name for one in named[: len(args)]], [one.name for one in named], kwargs)
+    by_position = [one.name for one in hyperparameters[: len(args)]]
+    _check_names(name, signature, by_position, [one.name for one in hyperparameters], kwargs)
     if len(args) > len(named) and len(named) == len(hyperparameters):
         raise BadArguments(f"{signature} takes {len(named)} arguments, not {len(args)}", len(named))
     for position, one in enumerate(hyperparameters):
@@ -33,13 +34,16 @@ def bind_hyperparameters(
         elif not one.rest and position < len(args):
             given[one.name] = args[position]
         elif one.name in kwargs:
+            if one.rest and not isinstance(kwargs[one.name], tuple):
+                raise BadArguments(f"{one.name} is a list: {signature}", one.name)
             given[one.name] = kwargs[one.name]
         elif one.default is None and not one.rest:
             message = f"hyperparameter {one.name!r} must be given: {signature}"
             raise BadArguments(message, None, "missing-hyperparameter")
         else:
             given[one.name] = default(one, given)
-    return given
+    written = dict.fromkeys([*by_position, *kwargs, *given])  # blocks among them are made in the order of the call
+    return {key: given[key] for key in written}
 
 
 def _check_names(

@@ -11,6 +11,7 @@ from app.architecture.make import make
 from app.architecture.planner import plan_network
 from app.architecture.read import read_block
 from app.architecture.scopes import Library
+from app.architecture.shapes import not_too_deep
 from app.settings import Limits
 
 
@@ -30,5 +31,6 @@ def build_on_meta(resolved: Mapping[str, object], *, limits: Limits, pointer: st
 
 def _build(resolved: Mapping[str, object], device: str, limits: Limits, pointer: str) -> nn.Module:
     library = Library(lambda _: None, limits)
-    plan = plan_network(read_block(dict(resolved), limits, pointer), library, limits)
-    return make(plan, device, limits, pointer)
+    with not_too_deep(pointer):
+        plan = plan_network(read_block(dict(resolved), limits, pointer), library, limits)
+        return make(plan, device, limits, pointer)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from app.architecture.forwards import check_forward
 from app.architecture.layers import LAYERS, suggest
-from app.architecture.names import FUNCTIONS
-from app.architecture.scopes import Definition, Library, Scope, define, find_block
+from app.architecture.names import FUNCTIONS, child_name_problem
+from app.architecture.scopes import Definition, Library, Scope, define
 from app.architecture.spec import (
     Block,
     Container,
@@ -128,6 +128,9 @@ class Checker:
             self.text(block.children.expression, scope, block.children.pointer)
             text = block.children.expression.text.strip()
             spread = text if text in scope.values else None
+            problem = None if spread is None else child_name_problem(spread)
+            if problem is not None:
+                raise in_place(block.children.pointer, problem, code="bad-name")
         else:
             for child in block.children.values():
                 self.block(child, scope)
@@ -205,19 +208,15 @@ class Checker:
         self.uses[self.inside].setdefault(definition, pointer)
 
     def find(self, name: str, scope: Scope, pointer: str) -> Definition | None:
+        if name in scope.blocks:
+            return scope.blocks[name]
         try:
-            definition = find_block(name, scope, self.library)
-            if definition is not None and definition.from_library:
-                if len(self.uses) > self.limits.layers:
-                    raise in_place(pointer, "more blocks than a network may use", code="limit-exceeded")
+            definition = self.library(name)
+            if definition is not None:
                 self.definition(definition)
         except LabError as error:
-            if definition_is_inline := name in scope.blocks:
-                assert definition_is_inline
-                raise
-            raise in_place(pointer, f"in block {name}: {error.detail}", code=error.code) from None
-        except RecursionError:
-            raise in_place(pointer, "blocks use one another too deeply", code="limit-exceeded") from None
+            where = "" if error.detail.startswith("in block ") else f"in block {name}: "
+            raise in_place(pointer, where + error.detail, code=error.code) from None
         return definition
 
     # --- recursion ---

@@ -4,13 +4,13 @@ Draws in PyTorch's order: what is written first is drawn first, and arguments be
 generator gives the numbers; on `meta` nothing is drawn. Called by `build.py` and, to measure, by `planner.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from app.architecture.literals import to_tensor
+from app.architecture.first_values import FirstValues
 from app.architecture.paths import assign, lookup
 from app.architecture.plan import (
     BlockPlan,
@@ -22,12 +22,9 @@ from app.architecture.plan import (
     ScopePlan,
     Slot,
     SlotPlan,
-    tensor_bytes,
 )
-from app.architecture.spec import TensorLiteral, Tie
+from app.architecture.spec import Tie
 from app.errors import LabError, Unprocessable, in_place
-from app.language.compile import evaluate
-from app.language.errors import LanguageError
 from app.language.running import running
 from app.settings import Limits
 
@@ -150,11 +147,13 @@ class Maker:
 
     def block(self, plan: BlockPlan, frame: Frame | None) -> nn.Module:
         module = plan.kind()
-        known: dict[str, object] = dict(plan.values)
+        first = FirstValues(plan.values, self.device, self.limits)
         for section in plan.sections:
             for part in section:
-                if isinstance(part, FirstValue):
-                    self.first_value(module, part, known)
+                if isinstance(part, FirstValue) and part.trained:
+                    module.register_parameter(part.name, nn.Parameter(first.draw(part)))
+                elif isinstance(part, FirstValue):
+                    module.register_buffer(part.name, first.draw(part))
                 elif isinstance(part, Slot):
                     self.slot(part, frame)
             children = tuple(part for part in section if isinstance(part, Child))
@@ -163,54 +162,19 @@ class Maker:
             self.tie(module, tie)
         return module
 
-    def first_value(self, module: nn.Module, value: FirstValue, known: dict[str, object]) -> None:
-        tensor = first_tensor(value, known, self.device, self.limits)
-        if value.trained:
-            module.register_parameter(value.name, nn.Parameter(tensor))
-        else:
-            module.register_buffer(value.name, tensor)
-            known[value.name] = tensor
-
     def tie(self, module: nn.Module, tie: Tie) -> None:
         left, right = lookup(module, tie.left, tie.pointer), lookup(module, tie.right, tie.pointer)
-        kinds = [kind for kind in (nn.Parameter, torch.Tensor, nn.Module) if isinstance(left, kind)]
-        if not isinstance(right, kinds[0]):
-            raise in_place(tie.pointer, f"{tie.left} and {tie.right} are not of one kind", code="bad-tie")
+        if _sort(left) != _sort(right):
+            raise in_place(tie.pointer, f"{tie.left} is {_sort(left)} and {tie.right} {_sort(right)}", code="bad-tie")
         if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor) and left.shape != right.shape:
             shapes = f"{tie.left} has shape {list(left.shape)} and {tie.right} has {list(right.shape)}"
             raise in_place(tie.pointer, f"what is tied has one shape: {shapes}", code="bad-tie")
         assign(module, tie.left, right)
 
 
-def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
-    """Makes the first value of a parameter or constant: contiguous, and sharing memory with nothing."""
-    if isinstance(value.source, TensorLiteral):
-        tensor = to_tensor(value.source, device)
-    else:
-        tensor = _evaluated(value, known, device, limits)
-    if value.trained and not (tensor.is_floating_point() or tensor.is_complex()):
-        message = f"a parameter is trained, so it holds floats, not {str(tensor.dtype).removeprefix('torch.')}"
-        raise in_place(value.pointer, f"{message}; make it a constant, or write numbers as 1.", code="bad-arguments")
-    fresh = (
-        tensor.is_contiguous()
-        and tensor.untyped_storage().nbytes() == tensor_bytes(tensor)
-        and not any(tensor is other for other in known.values())
-    )
-    return tensor.detach() if fresh else tensor.detach().clone(memory_format=torch.contiguous_format)
-
-
-def _evaluated(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
-    assert not isinstance(value.source, TensorLiteral)
-    try:
-        result = evaluate(value.source, known, limits=limits)
-    except LanguageError as error:
-        raise in_place(value.pointer, str(error), code=error.code) from None
-    if isinstance(result, int | float | complex) and not isinstance(result, bool):
-        return torch.tensor(result, dtype=torch.float32 if isinstance(result, float) else None, device=device)
-    if not isinstance(result, torch.Tensor):
-        message = f"the first value of {value.name!r} is a tensor, as in zeros(3); this text gives {result!r:.40}"
-        raise in_place(value.pointer, message, code="bad-arguments")
-    return result
+def _sort(value: object) -> str:
+    kinds = {nn.Parameter: "a parameter", torch.Tensor: "a buffer"}
+    return next((words for kind, words in kinds.items() if isinstance(value, kind)), "a module")
 
 
 def construction_problem(error: Exception, pointer: str) -> Unprocessable:

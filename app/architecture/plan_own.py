@@ -7,9 +7,9 @@ from typing import Protocol
 
 import torch
 
+from app.architecture.first_values import FirstValues
 from app.architecture.forwards import compile_own
 from app.architecture.layers import in_words
-from app.architecture.make import first_tensor
 from app.architecture.own import make_class
 from app.architecture.plan import BlockPlan, Child, FirstValue, Plan, Section, Slot, tensor_bytes
 from app.architecture.scopes import Scope
@@ -36,7 +36,7 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
     children, spread = _children(planner, block, scope)
     values = {key: value for key, value in scope.values.items() if _is_plain(value)}
     sections: list[Section] = []
-    known: dict[str, object] = dict(values)
+    first = FirstValues(values, "meta", planner.limits)
     size, memory = 1 + sum(child.plan.size for child in children), sum(child.plan.bytes for child in children)
     for section in block.header.sections or ("children", "parameters", "constants"):
         if section == "children":
@@ -55,7 +55,7 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
                 for key, value in written.items()
             )
             sections.append(drawn)
-            memory += sum(_measure(planner, value, known) for value in drawn)
+            memory += sum(_measure(first, value) for value in drawn)
     planner.check_size(size, block.pointer)
     planner.check_bytes(memory, block.pointer)
     members = frozenset(child.name for child in children)
@@ -92,10 +92,6 @@ def _is_plain(value: object) -> bool:
     return not isinstance(value, Plan | Slot | torch.Tensor)
 
 
-def _measure(planner: BlockPlanner, value: FirstValue, known: dict[str, object]) -> int:
-    """Makes a first value on `meta`, for its size; a text that needs real numbers is tried on the CPU."""
-    with running(device="meta", dtype=torch.float32, limits=planner.limits):
-        tensor = first_tensor(value, known, "meta", planner.limits)
-    if not value.trained:
-        known[value.name] = tensor
-    return tensor_bytes(tensor)
+def _measure(first: FirstValues, value: FirstValue) -> int:
+    with running(device="meta", dtype=torch.float32, limits=first.limits):
+        return tensor_bytes(first.draw(value))

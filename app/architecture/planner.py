@@ -11,10 +11,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from app.architecture.arguments import is_block
 from app.architecture.binding import bind_hyperparameters, frozen
+from app.architecture.containers import plan_container
 from app.architecture.layers import CONTAINERS, LAYERS, BadArguments, in_words, suggest
-from app.architecture.names import child_name_problem
 from app.architecture.plan import Child, ContainerPlan, Plan, ScopePlan, Slot, SlotPlan
 from app.architecture.plan_layers import LayerPlanner
 from app.architecture.plan_own import plan_own
@@ -29,9 +28,7 @@ from app.architecture.spec import (
     Literal,
     Own,
     Reference,
-    Repeat,
     Scoped,
-    Template,
     Text,
     Use,
     Value,
@@ -145,12 +142,17 @@ class Planner:
         shared[name] = Slot(name, self.block(block, scope))
 
     def form(self, block: Block, scope: Scope, name: str | None) -> Plan:
-        if isinstance(block, Container):
-            return self.container(block, scope, name)
         if isinstance(block, Use):
             return self.use(block, scope)
-        if isinstance(block, Own):
-            return plan_own(self, block, scope, name or "Block")
+        if isinstance(block, Container | Own):
+            self.depth += 1
+            try:
+                self.check_depth(block.pointer)
+                if isinstance(block, Container):
+                    return plan_container(self, block, scope, name)
+                return plan_own(self, block, scope, name or "Block")
+            finally:
+                self.depth -= 1
         if isinstance(block, Scoped):
             return self.block(block.block, scope, name)
         assert isinstance(block, Reference)
@@ -172,100 +174,6 @@ class Planner:
     def sequence(self, kind: type[nn.Module], plans: Sequence[Plan], pointer: str) -> ContainerPlan:
         children = tuple(Child(str(index), plan, pointer) for index, plan in enumerate(plans))
         return ContainerPlan(*self.total(plans, pointer), kind, children)
-
-    # --- containers ---
-
-    def container(self, block: Container, scope: Scope, name: str | None) -> Plan:
-        kind = CONTAINERS[block.type]
-        children: list[Child] = []
-        taken: set[str] = set()
-        total = 0
-        for entry in block.entries:
-            for label, plan, pointer in self.entry(entry.block, entry.label, scope):
-                child = Child(str(len(children)) if label is None else label, plan, pointer)
-                self.child_name(child, label, kind, taken)
-                children.append(child)
-                total += plan.size
-                self.check_size(total, pointer)
-        if name is not None:
-            kind = type(name, (kind,), {})
-        return ContainerPlan(*self.total([child.plan for child in children], block.pointer), kind, tuple(children))
-
-    def child_name(self, child: Child, label: str | None, kind: type[nn.Module], taken: set[str]) -> None:
-        if label is not None:
-            problem = child_name_problem(child.name, kind)
-            if kind is nn.ModuleList and problem is None:
-                problem = "the children of a ModuleList are named by position; leave names out, or use a ModuleDict"
-            if problem is not None:
-                raise in_place(child.pointer, problem, code="bad-name")
-        if child.name in taken:
-            message = f"two children would be named {child.name!r}"
-            raise in_place(child.pointer, message, code="duplicate-name")
-        taken.add(child.name)
-
-    def entry(self, block: Block | Repeat, label: str | None, scope: Scope) -> list[tuple[str | None, Plan, str]]:
-        """Plans one entry of layers: one child, or those of a repeat."""
-        if not isinstance(block, Repeat):
-            return [(label, self.block(block, scope), block.pointer)]
-        if label is not None and "{" not in label:
-            label = None
-        return self.repeat(block, scope, label)
-
-    def repeat(self, block: Repeat, scope: Scope, label: str | None) -> list[tuple[str | None, Plan, str]]:
-        inner = Scope(scope.values, scope.blocks, scope.shared, scope.results)
-        if not block.header.empty:
-            values = dict(scope.values)
-            inner = Scope(values, scope.blocks, scope.shared)
-            for hyperparameter in block.header.hyperparameters:
-                value = self.default(hyperparameter, inner)
-                if is_block(value):
-                    message = 'a block is shared by repeats where "shared" names it, outside of the repeat'
-                    raise in_place(hyperparameter.pointer, message, code="bad-arguments")
-                values[hyperparameter.name] = value
-            define(block.header.blocks, inner)
-            if block.header.shared:
-                message = 'shared modules are named outside of the repeat, or inside its "block"'
-                raise in_place(block.pointer + "/shared", message, code="unknown-key")
-        count = self.count(block, inner)
-        found: list[tuple[str | None, Plan, str]] = []
-        same: list[tuple[str | None, Plan, str]] | None = None
-        for index in range(count):
-            self.step(block.pointer)
-            counted = Scope({**inner.values, "i": index}, inner.blocks, inner.shared)
-            if same is None or block.varies:
-                same = self.entry(block.block, None, counted)
-                if not block.varies:
-                    self.check_size(sum(plan.size for _, plan, _ in same) * count, block.pointer)
-            name = label if block.name is None else self.name(block.name, counted)
-            found += [(inner_name if name is None else name, plan, block.pointer) for inner_name, plan, _ in same]
-            self.check_size(len(found), block.pointer)
-        return found
-
-    def count(self, block: Repeat, scope: Scope) -> int:
-        count: object = block.count
-        pointer = block.pointer + "/repeat"
-        if isinstance(count, Text):
-            count = self.evaluate(count.expression, scope, pointer)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            message = f"repeat is a count, 0 or more; this gives {in_words(count)}"
-            raise in_place(pointer, message, code="bad-arguments")
-        if count > self.limits.expansion:
-            message = f"{count} repeats are more than the {self.limits.expansion} that one network may have"
-            raise in_place(pointer, message, code="limit-exceeded")
-        return count
-
-    def name(self, template: Template, scope: Scope) -> str:
-        parts: list[str] = []
-        for part in template.parts:
-            if isinstance(part, str):
-                parts.append(part)
-                continue
-            value = self.evaluate(part, scope, template.pointer)
-            if not isinstance(value, int | float | str):
-                message = f"a name is made of numbers and texts, not of {in_words(value)}"
-                raise in_place(template.pointer, message, code="bad-name")
-            parts.append(str(value))
-        return "".join(parts)
 
     # --- layers and named blocks ---
 
@@ -313,12 +221,7 @@ class Planner:
 
     def define(self, definition: Definition, given: Mapping[str, object]) -> Plan:
         scope = Scope({}, definition.scope.blocks, definition.scope.shared)
-        self.depth += 1
         try:
-            if self.depth > self.limits.nesting:
-                raise BadArguments(
-                    f"blocks use one another more than {self.limits.nesting} deep", None, "limit-exceeded"
-                )
             if isinstance(definition.block, Text):
                 plan = self.block(definition.block, scope, definition.name)
             else:
@@ -327,8 +230,6 @@ class Planner:
         except LabError as error:
             where = "" if error.detail.startswith("in block ") else f"in block {definition.name}: "
             raise BadArguments(where + error.detail, None, error.code) from None
-        finally:
-            self.depth -= 1
 
     # --- texts ---
 
@@ -375,6 +276,11 @@ class Planner:
         self.work += 1
         if self.work > 4 * (self.limits.layers + self.limits.expansion):
             raise in_place(pointer, "the architecture takes too many steps to expand", code="limit-exceeded")
+
+    def check_depth(self, pointer: str) -> None:
+        if self.depth > self.limits.nesting:
+            message = f"blocks stand at most {self.limits.nesting} deep in one another"
+            raise in_place(pointer, message, code="limit-exceeded")
 
     def check_size(self, size: int, pointer: str) -> None:
         if size > self.limits.layers:

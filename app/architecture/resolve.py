@@ -15,6 +15,7 @@ from app.architecture.names import block_name_problem
 from app.architecture.planner import plan_network
 from app.architecture.read import read_block
 from app.architecture.scopes import Library, Scope
+from app.architecture.shapes import not_too_deep
 from app.errors import in_place
 from app.settings import Limits
 
@@ -28,13 +29,14 @@ def resolve(document: object, *, library: LibraryReader, limits: Limits, pointer
     Raises Unprocessable with the code and the place of what is wrong or too large.
     """
     check_bytes(document, limits, pointer)
-    block = read_block(document, limits, pointer)
     known = Library(library, limits)
     checker = Checker(known, limits)
-    checker.network(block)
-    plan = plan_network(block, known, limits)
-    if checker.ties:
-        make(plan, "meta", limits, pointer)
+    with not_too_deep(pointer):
+        block = read_block(document, limits, pointer)
+        checker.network(block)
+        plan = plan_network(block, known, limits)
+        if checker.ties:
+            make(plan, "meta", limits, pointer)
     resolved = embed(document, {name: known.documents[name] for name in checker.all_library_names()})
     check_bytes(resolved, limits, pointer)
     return resolved
@@ -50,15 +52,16 @@ def check_block(name: str, definition: object, *, library: LibraryReader, limits
     if problem is not None:
         raise in_place("/name", problem, code="bad-name")
     check_bytes(definition, limits, pointer)
-    block = read_block(definition, limits, pointer)
 
     def with_itself(other: str) -> object | None:
         return definition if other == name else library(other)
 
     checker = Checker(Library(with_itself, limits), limits)
-    itself = checker.library(name)
-    assert itself is not None
-    checker.block(block, Scope())
+    with not_too_deep(pointer):
+        block = read_block(definition, limits, pointer)
+        itself = checker.library(name)
+        assert itself is not None
+        checker.block(block, Scope())
     if itself in checker.uses:
         users = [one.name for one, used in checker.uses.items() if one is not None and itself in used]
         way = f", through {users[0]}" if users and users[0] != name else ""

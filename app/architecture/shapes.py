@@ -3,7 +3,8 @@
 The base of the readers of forms. Every error is an `Unprocessable` with the pointer of the place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from app.architecture.layers import suggest
 from app.architecture.names import child_name_problem
@@ -17,6 +18,16 @@ from app.settings import Limits
 def refuse(error: LanguageError, pointer: str) -> Unprocessable:
     """Gives an error of the language its place in the document."""
     return in_place(pointer, str(error), code=error.code)
+
+
+@contextmanager
+def not_too_deep(pointer: str) -> Iterator[None]:
+    """Refuses what goes deeper than Python's own calls may."""
+    try:
+        yield
+    except RecursionError:
+        message = "blocks and texts stand too deep in one another"
+        raise in_place(pointer, message, code="limit-exceeded") from None
 
 
 class Shapes:
