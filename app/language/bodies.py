@@ -25,7 +25,7 @@ def emit_body(statements: list[ast.stmt], scope: Scope) -> Body:
     """Writes both bodies of a forward over `scope`. Raises LanguageError."""
     assigned = frozenset(_assigned(statements))
     inputs = frozenset(given.name for given in scope.inputs)
-    emitter = BodyEmitter(ForwardNames(scope, assigned | inputs))
+    emitter = BodyEmitter(ForwardNames(scope, assigned | inputs, _lists(statements)))
     first = _own_first(sorted((assigned - inputs) & (scope.members | scope.hyperparameters)), scope)
     body = emitter.block(statements)
     prologue = [_budget()] if emitter.loops else []
@@ -61,6 +61,20 @@ def _assigned(statements: list[ast.stmt]) -> Iterator[str]:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 yield node.id
+
+
+def _lists(statements: list[ast.stmt]) -> frozenset[str]:
+    """Names that are assigned lists, as in `outs = []` or `sums = [0] * n`, and nothing else."""
+    lists: set[str] = set()
+    others: set[str] = set()
+    for statement in statements:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                value = node.value.left if isinstance(node.value, ast.BinOp) else node.value
+                (lists if isinstance(value, ast.List) else others).add(node.targets[0].id)
+            elif isinstance(node, ast.Tuple | ast.For):
+                others |= set(_assigned([ast.Expr(node)] if isinstance(node, ast.Tuple) else [ast.Expr(node.target)]))
+    return frozenset(lists - others)
 
 
 class BodyEmitter:

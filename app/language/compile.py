@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
+from app.errors import LabError
 from app.language import members, operators
 from app.language.bodies import Body, emit_body
 from app.language.emit import Emitter
 from app.language.errors import LanguageError
-from app.language.failures import FILENAME, explain, place_of, settle
+from app.language.failures import FILENAME, explain, place_of
 from app.language.functions import BARE, DOTTED, METHODS
 from app.language.graph import GraphCall, graph_source
 from app.language.running import current, running, with_limits
@@ -45,7 +46,7 @@ _NO_CALLS: Mapping[str, Callable[..., object]] = MappingProxyType({})
 
 def _bindings() -> dict[str, Any]:
     """Every name that compiled code may reach besides its own locals."""
-    bound: dict[str, Any] = {"__builtins__": {}, "@slice": slice, "@call": current, "@settle": settle}
+    bound: dict[str, Any] = {"__builtins__": {}, "@slice": slice, "@call": current, "@settle": explain}
     bound |= {"@inf": float("inf"), "@nan": float("nan"), "@pi": torch.pi}
     bound |= {"@LanguageError": LanguageError, "@UnboundLocalError": UnboundLocalError}
     bound |= {f"@torch.{name}": getattr(torch, name) for name in DTYPES | DTYPE_ALIASES}
@@ -114,21 +115,26 @@ def evaluate(
     """Gives the value of an expression over `values`.
 
     `values` hide functions; `calls` are names that may be called besides the catalogue, and before it. Everything
-    that goes wrong is a LanguageError; one with other errors of `calls` lets LabErrors of theirs through as they are.
+    that goes wrong is a LanguageError, save that a LabError raised by one of `calls` passes as it is.
     """
     if isinstance(expression, str):
         expression = parse_expression(expression, limits)
     known = frozenset(name for name in expression.names | expression.called if name in values)
     callable_names = frozenset(name for name in expression.called if name in calls)
-    function = _compile_expression(expression, known, callable_names)
+    try:
+        function = _compile_expression(expression, known, callable_names)
+    except LanguageError as error:
+        if error.code != "unknown-name":
+            raise
+        return _compile_expression(expression, frozenset(values), frozenset(calls))  # fails too, with near names
     with with_limits(limits):
         try:
             return function(values, calls)
         except LanguageError as error:
-            raise settle(error) from error.__cause__
-        except RecursionError:
-            raise LanguageError("the expression goes too deep", code="limit-exceeded", line=1, column=1) from None
-        except (RuntimeError, TypeError, ValueError, IndexError, OverflowError, ArithmeticError, KeyError) as error:
+            raise explain(error) from error.__cause__
+        except LabError:
+            raise
+        except Exception as error:  # PyTorch raises whatever Python can, AssertionError and AttributeError too
             raise explain(error) from error
 
 

@@ -22,6 +22,7 @@ from app.language.words import (
     LITERALS,
     LOOP_FUNCTIONS,
     NAMESPACES,
+    NUMBER_FUNCTIONS,
     TENSOR_ATTRIBUTES,
 )
 
@@ -54,7 +55,7 @@ LOOPS = {"range": "numbers_from", "enumerate": "numbered", "zip": "side_by_side"
 
 @dataclass(frozen=True)
 class Pair:
-    """One expression twice. `kind` is what it surely is: module, number (a plain one), tensor, or unknown."""
+    """One expression twice. `kind` is what it surely is: module, number (a plain one), list, or unknown."""
 
     shown: ast.expr
     run: ast.expr
@@ -132,7 +133,9 @@ class Emitter:
 
     def _unknown(self, node: ast.AST, text: str, what: str) -> LanguageError:
         known = self.names.known() | (set(BARE) if what == "function" else LITERALS)
-        return refuse(node, f"there is no {what} {text} here{suggest(text, known)}", "unknown-name")
+        return refuse(
+            node, f"there is no {what} {text} here{suggest(text.removeprefix('self.'), known)}", "unknown-name"
+        )
 
     # --- operators ---
 
@@ -202,7 +205,9 @@ class Emitter:
     def _list(self, node: ast.List) -> Pair:
         parts = [self.emit(element) for element in node.elts]
         return Pair(
-            ast.List([part.shown for part in parts], ast.Load()), ast.List([part.run for part in parts], ast.Load())
+            ast.List([part.shown for part in parts], ast.Load()),
+            ast.List([part.run for part in parts], ast.Load()),
+            "list",
         )
 
     def _slice(self, node: ast.Slice) -> Pair:
@@ -325,6 +330,8 @@ class Emitter:
         return self._call_method(node, function)
 
     def _call_method(self, node: ast.Call, function: ast.Attribute) -> Pair:
+        if isinstance(function.value, ast.Constant):
+            raise refuse(function, "numbers and texts have no methods here; tensors have, as in x.abs()")
         value, method = self.emit(function.value), function.attr
         shown = attribute(value.shown, method)
         if value.kind == "module":
@@ -348,8 +355,15 @@ class Emitter:
     def _apply_function(self, node: ast.Call, entry: Function) -> Pair:
         self._check_arguments(node, entry.positions)
         pair = self._apply(node, path(entry.shown), name("@" + entry.key))
-        kind = "number" if entry.key in ("len", "int", "float") else "unknown"
-        return Pair(pair.shown, pair.run, kind)
+        if entry.key in ("len", "int", "float"):
+            return Pair(pair.shown, pair.run, "number")
+        if entry.name in NUMBER_FUNCTIONS and node.args:
+            kinds = {self.emit(argument).kind for argument in node.args}
+            if kinds <= {"number"} or kinds == {"list"}:
+                assert isinstance(pair.shown, ast.Call)
+                pair.shown.func = path(f"math.{entry.name}" if entry.name in ("sqrt", "exp", "log") else entry.name)
+                return Pair(pair.shown, pair.run, "number" if kinds == {"number"} else "unknown")
+        return pair
 
     def _check_arguments(self, node: ast.Call, positions: int | None) -> None:
         for keyword in node.keywords:
@@ -357,6 +371,8 @@ class Emitter:
             reason = refused_keyword(keyword.arg, keyword.value)
             if reason is not None:
                 raise refuse(keyword, reason)
+            if keyword.arg == "device" and isinstance(keyword.value, ast.Constant) and keyword.value.value is not None:
+                raise refuse(keyword, "tensors are made where the network is; leave device out, or write x.device")
             if keyword.arg.startswith("_"):
                 raise refuse(keyword, f"{keyword.arg} is not an argument that can be given")
         if positions is not None and len(node.args) > positions:

@@ -1,7 +1,7 @@
 """Where and why a compiled text failed: from exceptions and tracebacks to lines, columns and words.
 
-Called by compiled code (`settle`), by `compile.py`, and by `app.architecture` for errors of PyTorch that passed
-through a forward (`explain`, `place_of`).
+Called by compiled code, by `compile.py`, and by `app.architecture` for errors of PyTorch that passed through a
+forward.
 """
 
 import re
@@ -17,7 +17,8 @@ _MEMORY = re.compile(
     r"can't allocate memory|out of memory|not enough memory|Cannot allocate|alloc_cpu|too large|overflow"
 )
 _SHAPES = re.compile(
-    r"shape|size|dimension|must match|mat1 and mat2|broadcast|expected \S+ (channels|elements)|same number",
+    r"shape|size|dimension|must match|mat1 and mat2|broadcast|expected \S+ (channels|elements)|same number"
+    r"|reduction dim",
     re.IGNORECASE,
 )
 
@@ -49,19 +50,11 @@ def _position(trace: TracebackType) -> tuple[int, int]:
     return line or trace.tb_lineno or 1, (column or 0) + 1
 
 
-def settle(error: BaseException) -> LanguageError:
-    """Gives an error of the language its line and column, unless a nested forward already did."""
-    if not isinstance(error, LanguageError):
-        error = _explained(error)
-    if error.line is None:
-        place = place_of(error)
-        if place is not None:
-            error.line, error.column = place.line, place.column
-    return error
-
-
 def explain(error: BaseException) -> LanguageError:
-    """Makes a LanguageError of whatever came out of a compiled text, with code, words and place."""
+    """Makes a LanguageError of whatever came out of a compiled text, with code, words and place.
+
+    An error of the language that already has its place (a nested forward gave it one) stays as it is.
+    """
     made = error if isinstance(error, LanguageError) else _explained(error)
     if made.line is None:
         place = place_of(error)
@@ -81,9 +74,16 @@ def _explained(error: BaseException) -> LanguageError:
         isinstance(error, RuntimeError) and _MEMORY.search(text)
     ):
         return LanguageError(f"a tensor would take more memory than there is: {text}", code="limit-exceeded")
+    if isinstance(error, NotImplementedError) and 'required "forward"' in text:
+        return LanguageError(
+            f"{text.split()[1].strip('[]')} is not called; walk it with for, or call a child of it, as in blocks[0](x)",
+            code="bad-arguments",
+        )
+    if isinstance(error, AttributeError):
+        return LanguageError(f"a value of the wrong kind was given: {text}", code="bad-arguments")
     if isinstance(error, RecursionError):
         return LanguageError("calls or values are nested too deeply", code="limit-exceeded")
-    if isinstance(error, RuntimeError | ValueError | IndexError) and _SHAPES.search(text):
+    if isinstance(error, RuntimeError | ValueError | IndexError) and _SHAPES.search(text) and "negative" not in text:
         return LanguageError(text, code="shape-mismatch")
     return LanguageError(text or type(error).__name__, code="bad-arguments")
 

@@ -56,10 +56,6 @@ class Function:
     method_positions: int | None = None
 
 
-def _categories(text: str) -> list[str]:
-    return text.split()
-
-
 def _function(space: str, name: str, category: str) -> Function:
     key = f"{space}.{name}"
     original = getattr(SPACES[space], name)
@@ -150,8 +146,11 @@ _HINTS = {
     "type": "; write x.to(torch.float64)",
     "apply": "; call the function on the tensor itself",
 }
+_RESULT_FIELDS = {field for kind in vars(torch.return_types).values() for field in getattr(kind, "__match_args__", ())}
 REFUSED_METHODS: dict[str, str] = {
-    name: _HINTS.get(name, "") for name in {*dir(Tensor), *dir(nn.Module)} - set(METHODS) if not name.startswith("__")
+    name: _HINTS.get(name, "")
+    for name in {*dir(Tensor), *dir(nn.Module)} - set(METHODS) - _RESULT_FIELDS
+    if not name.startswith("__")
 }
 
 
@@ -173,12 +172,16 @@ class Described:
     doc: str
 
 
+_OWN_NAMES = frozenset({"linalg", "fft", "special"})  # linalg.norm is another function than norm
+
+
 @lru_cache(maxsize=1)
 def catalogue() -> list[Described]:
     """Describes every function, by name. A name that stands in several places is described once."""
     entries: dict[str, list[Function]] = {}
     for entry in [*BARE.values(), *DOTTED.values(), *METHODS.values()]:
-        group = entries.setdefault(entry.name, [])
+        space = entry.key.partition(".")[0]
+        group = entries.setdefault(f"{space}.{entry.name}" if space in _OWN_NAMES else entry.name, [])
         if entry not in group:
             group.append(entry)
     return [_describe(name, entries[name]) for name in sorted(entries)]
@@ -186,11 +189,11 @@ def catalogue() -> list[Described]:
 
 def _describe(name: str, entries: list[Function]) -> Described:
     first = entries[0]
-    spellings = [name] if name in BARE else []
+    space = first.key.partition(".")[0]
+    spellings = [name] if name in BARE or space in _OWN_NAMES else []
     spellings += [entry.shown for entry in entries if entry.key in DOTTED]
     spellings += [f"x.{name}()"] if name in METHODS else []
-    space, _, _ = first.key.partition(".")
-    described: Signature = read_signature(
-        first.run if space not in SPACES else getattr(SPACES[space], name), name, space
-    )
+    original = getattr(SPACES[space], first.name) if space in SPACES else first.run
+    operator = f"{space}_{first.name}" if space in _OWN_NAMES else first.name
+    described: Signature = read_signature(original, first.name, operator, method=space == "method")
     return Described(name, tuple(spellings), first.category, described.text, described.schema, described.doc)

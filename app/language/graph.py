@@ -40,10 +40,12 @@ class GraphWriter:
     def __init__(self, scope: Scope, limits: Limits) -> None:
         self.scope = scope
         self.limits = limits
+        self.called: set[str] = set()
         self.locals: dict[str, str] = {given.name: given.name for given in scope.inputs}
 
     def write(self, calls: Sequence[GraphCall], outputs: Sequence[str] | Mapping[str, str]) -> list[ast.stmt]:
         statements: list[ast.stmt] = []
+        self.called = {node.call.split(".")[0] for node in calls}
         for line, node in enumerate(calls, start=1):
             statements.append(_at(line, self._node(node, line)))
         last = len(calls) + 1
@@ -68,7 +70,16 @@ class GraphWriter:
         if text in self.locals:
             raise LanguageError(f"the id {text} is used twice", code="duplicate-name", line=line, column=1)
         base = text if IDENTIFIER.match(text) and not text.startswith("__") else f"node_{len(self.locals)}"
-        taken = {*self.locals.values(), *self.scope.members, *self.scope.hyperparameters, "self", "torch", "F", "nn"}
+        taken = {
+            *self.called,
+            *self.locals.values(),
+            *self.scope.members,
+            *self.scope.hyperparameters,
+            "self",
+            "torch",
+            "F",
+            "nn",
+        }
         while base in taken:
             base += "_"
         return base

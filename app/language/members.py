@@ -16,6 +16,7 @@ from app.language.operators import WALKABLE, add, check_flat, check_length, kind
 from app.language.running import current_limits
 from app.language.words import TENSOR_ATTRIBUTES
 
+NOT_CALLED = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 INDEXES = (int, slice, type(None), type(Ellipsis), Tensor, list, tuple, bool, range)
 
 
@@ -49,11 +50,7 @@ def _fields(value: tuple[Any, ...]) -> tuple[str, ...]:
     """Names of the parts of a named result, as in `x.max(1).values`."""
     if type(value).__module__ != "torch.return_types":
         return ()
-    return tuple(name for name in ("values", "indices", *dir(type(value))) if _is_field(value, name))
-
-
-def _is_field(value: tuple[Any, ...], name: str) -> bool:
-    return not name.startswith(("_", "n_")) and isinstance(getattr(value, name, None), Tensor)
+    return tuple(type(value).__match_args__)  # type: ignore[attr-defined]  # named results have it
 
 
 class Subject:
@@ -78,13 +75,13 @@ class Subject:
 
 def subject(value: Any) -> Any:
     """Lets tensors through and wraps everything else, so that an attribute reaches only what it may."""
-    return value if isinstance(value, Tensor) else Subject(value)
+    return value if value.__class__ is Tensor or isinstance(value, Tensor) else Subject(value)
 
 
 def callable_module(value: Any) -> Any:
     """Lets through what may be called: a module that has a forward."""
     if isinstance(value, nn.Module):
-        if isinstance(value, nn.ModuleList | nn.ModuleDict | nn.ParameterList | nn.ParameterDict):
+        if isinstance(value, NOT_CALLED):
             raise bad_arguments(
                 f"a {type(value).__name__} is not called; walk it with for, or call a child of it, as in blocks[0](x)"
             )

@@ -15,6 +15,9 @@ from app.language.running import current_limits
 
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 WALKABLE = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+NUMBERS = (int, float)
+OPERANDS = (int, float, Tensor)  # tuples, not int | float: a union is made anew at each use, and these are hot
+SEQUENCES = (list, tuple)
 FLAT = frozenset({Tensor, int, float, bool, type(None), str})
 
 
@@ -58,7 +61,7 @@ def _binary(sign: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any],
     def guarded(a: Any, b: Any) -> Any:
         if a.__class__ is Tensor and (b.__class__ is Tensor or b.__class__ is float or b.__class__ is int):
             return apply(a, b)
-        if not isinstance(a, int | float | Tensor) or not isinstance(b, int | float | Tensor):
+        if not isinstance(a, OPERANDS) or not isinstance(b, OPERANDS):
             raise _undefined(sign, a, b)
         try:
             return within(apply(a, b))
@@ -81,7 +84,7 @@ _power_numbers = _binary("**", operator.pow)
 
 def add(a: Any, b: Any) -> Any:
     """Adds numbers and tensors; joins two lists or two tuples."""
-    if a.__class__ is Tensor and b.__class__ is Tensor:
+    if a.__class__ is Tensor and (b.__class__ is Tensor or b.__class__ is float or b.__class__ is int):
         return a + b
     if isinstance(a, list) and isinstance(b, list):
         check_length(len(a) + len(b))
@@ -94,11 +97,11 @@ def add(a: Any, b: Any) -> Any:
 
 def multiply(a: Any, b: Any) -> Any:
     """Multiplies numbers and tensors; repeats a list or a tuple a whole number of times."""
-    if a.__class__ is Tensor and b.__class__ is Tensor:
+    if a.__class__ is Tensor and (b.__class__ is Tensor or b.__class__ is float or b.__class__ is int):
         return a * b
-    if isinstance(b, list | tuple):
+    if isinstance(b, SEQUENCES):
         a, b = b, a
-    if isinstance(a, list | tuple):
+    if isinstance(a, SEQUENCES):
         if not isinstance(b, int) or isinstance(b, bool):
             raise _undefined("*", a, b)
         check_length(len(a) * max(b, 0))
@@ -134,13 +137,13 @@ bit_xor = _bitwise("^", operator.xor)
 
 
 def negative(a: Any) -> Any:
-    if isinstance(a, Tensor | int | float):
+    if isinstance(a, OPERANDS):
         return within(-a)
     raise _undefined("-", a)
 
 
 def positive(a: Any) -> Any:
-    if isinstance(a, Tensor | int | float):
+    if isinstance(a, OPERANDS):
         return +a
     raise _undefined("+", a)
 

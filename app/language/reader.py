@@ -5,7 +5,9 @@ bad text (SyntaxError, ValueError, RecursionError, MemoryError, ...) comes out a
 """
 
 import ast
+import io
 import textwrap
+import tokenize
 import unicodedata
 import warnings
 from collections.abc import Sequence
@@ -74,7 +76,9 @@ def _parse(text: str, mode: str, limits: Limits) -> ast.AST:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text, mode=mode)
+            tree = ast.parse(text, mode=mode)
+        if not text.isascii():
+            _check_ascii_names(text)
     except SyntaxError as error:
         raise LanguageError(
             f"this is not an expression or statement of the language: {_words(error)}",
@@ -83,8 +87,23 @@ def _parse(text: str, mode: str, limits: Limits) -> ast.AST:
         ) from None
     except (RecursionError, MemoryError):
         raise LanguageError("the text is nested too deeply", code="limit-exceeded", line=1, column=1) from None
+    except tokenize.TokenError as error:
+        raise LanguageError(f"the text cannot be read: {error.args[0]}", line=1, column=1) from None
     except (ValueError, UnicodeError, OverflowError) as error:
         raise LanguageError(f"the text cannot be read: {error}", line=1, column=1) from None
+    return tree
+
+
+def _check_ascii_names(text: str) -> None:
+    """Refuses letters outside ASCII except in quoted text and comments: Python would fold look-alikes into one name."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if not token.string.isascii() and token.type not in (tokenize.STRING, tokenize.COMMENT, tokenize.NL):
+            shown = token.string.encode("ascii", "backslashreplace").decode()[:60]
+            raise LanguageError(
+                f"{shown} is not a name: names are ASCII letters, digits and _",
+                line=token.start[0],
+                column=token.start[1] + 1,
+            )
 
 
 def _words(error: SyntaxError) -> str:
@@ -102,8 +121,6 @@ def _check_brackets(text: str, limit: int) -> None:
             deepest = max(deepest, depth)
         elif character in CLOSING:
             depth = max(0, depth - 1)
-        elif character == "\n":
-            continue
     if deepest > limit:
         raise LanguageError(
             f"brackets are nested {deepest} deep; at most {limit} are allowed", code="limit-exceeded", line=1, column=1

@@ -40,10 +40,11 @@ class ForwardNames:
 
     scope: Scope
     locals: frozenset[str]
+    lists: frozenset[str] = frozenset()  # locals that surely hold lists: sum of one is printed as Python's own
 
     def read(self, text: str) -> Pair | None:
         if text in self.locals:
-            return Pair(name(text), name(text))
+            return Pair(name(text), name(text), "list" if text in self.lists else "unknown")
         return self._own(text)
 
     def call(self, text: str) -> Pair | None:
@@ -65,7 +66,7 @@ class ForwardNames:
             kind = "module" if text in self.scope.children else "unknown"
             return Pair(member_tree(text), attribute(name("self"), text), kind)
         if text in self.scope.hyperparameters:
-            return Pair(attribute(name("self"), text), name(f"@value {text}"))
+            return Pair(attribute(name("self"), text), name(f"@value {text}"), "number")
         return None
 
     def known(self) -> set[str]:

@@ -86,6 +86,8 @@ class StatementCleaner:
 
     def _target(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Name):
+            self.expressions.enter(node)
+            self.expressions.leave()
             name = self.expressions.name(node.id, *place(node))
             if name in NAMESPACES - {"fft", "linalg", "special", "nn"} or name == "self":
                 raise refuse(node, f"{name} cannot be assigned to: the language uses that name", "bad-name")
