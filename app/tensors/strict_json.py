@@ -18,9 +18,9 @@ _DIGITS = bytes(48 if 48 <= byte < 58 else 46 if byte == 46 else 32 for byte in 
 _LONG = 19  # digits of the shortest integer that may not fit
 _LONG_RUN = b"0" * _LONG
 _LONG_INTEGER = b" " + _LONG_RUN  # not after a dot: digits behind it are no integer
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?\d+)(\.\d+)?([eE][+-]?\d+)?')
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_INTEGER = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(-?\d+)(\.\d+)?([eE][+-]?\d+)?')
+_STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]')
 _COLON = re.compile(rb"\s*:")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 

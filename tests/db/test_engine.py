@@ -12,7 +12,7 @@ from app.db import networks
 from app.db.engine import PAGE_BYTES, Database, normalise_url, ping
 from app.db.tables import networks as networks_table
 from app.errors import Busy, Damaged, StorageFull, Unavailable
-from tests.databases import PostgresqlServer
+from tests.databases import PostgresqlServer, database_name
 from tests.db.rows import new_network
 
 
@@ -48,9 +48,13 @@ def test_250_concurrent_reads_then_writes_end_at_250(database: Database):
 
 
 def test_an_error_undoes_the_whole_transaction(database: Database):
-    with pytest.raises(RuntimeError), database.transaction() as connection:
-        networks.insert(connection, new_network())
-        raise RuntimeError("no")
+    def write_and_fail() -> None:
+        with database.transaction() as connection:
+            networks.insert(connection, new_network())
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     with database.reading() as connection:
         assert networks.find(connection, "main", "net") is None
 
@@ -104,7 +108,7 @@ def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path):
 def test_a_database_that_is_away_is_unavailable_and_heals(postgresql_server: PostgresqlServer, postgres_url: str):
     database = Database(postgres_url)
     ping(database)
-    name = postgres_url.split("/")[3].split("?")[0]
+    name = database_name(postgres_url)
     postgresql_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
     postgresql_server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     with pytest.raises(Unavailable):
@@ -116,10 +120,15 @@ def test_a_database_that_is_away_is_unavailable_and_heals(postgresql_server: Pos
 
 def test_a_connection_that_breaks_in_a_transaction_is_unavailable(postgresql_server: PostgresqlServer, postgres_url):
     database = Database(postgres_url)
-    with pytest.raises(Unavailable) as caught, database.transaction() as connection:
-        pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        postgresql_server.execute(f"SELECT pg_terminate_backend({pid})")
-        connection.execute(sa.text("SELECT 1"))
+
+    def lose_it() -> None:
+        with database.transaction() as connection:
+            pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            postgresql_server.execute(f"SELECT pg_terminate_backend({pid})")
+            connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(Unavailable) as caught:
+        lose_it()
     assert caught.value.extra["retry_after_seconds"] > 0
     ping(database)
     database.close()
@@ -142,11 +151,16 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path: Path):
 
 def test_a_full_disk_is_storage_full_and_reading_goes_on(sqlite_url: str):
     database = Database(sqlite_url, pool_size=1)
-    with pytest.raises(StorageFull), database.transaction() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        for number in range(100):
-            networks.insert(connection, new_network(f"n{number}", original=b"x" * 100_000))
+
+    def fill_up() -> None:
+        with database.transaction() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+            for number in range(100):
+                networks.insert(connection, new_network(f"n{number}", original=b"x" * 100_000))
+
+    with pytest.raises(StorageFull):
+        fill_up()
     with database.reading() as connection:
         assert networks.list_page(connection, "main") == []
     database.close()

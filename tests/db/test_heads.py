@@ -11,7 +11,7 @@ from app.db import networks, revisions
 from app.db.engine import Database
 from app.db.heads import Head, HeadReader
 from app.errors import Unavailable
-from tests.databases import PostgresqlServer
+from tests.databases import PostgresqlServer, database_name
 from tests.db.rows import MANIFEST, OTHER_MANIFEST, add_network, next_revision
 
 
@@ -148,7 +148,7 @@ def test_a_lost_connection_is_made_again(postgresql_server: PostgresqlServer, po
     with database.transaction() as connection:
         add_network(connection)
     assert reader.find("main", "net") is not None
-    name = postgres_url.split("/")[3].split("?")[0]
+    name = database_name(postgres_url)
     postgresql_server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     assert reader.find("main", "net") is not None
     reader.close()

@@ -116,9 +116,13 @@ def test_revisions_are_listed_newest_first_in_pages(database: Database):
 
 
 def test_a_revision_needs_a_manifest_that_is_stored(database: Database):
-    with pytest.raises(sa.exc.IntegrityError), database.transaction() as connection:
-        row = add_network(connection)
-        revisions.advance_head(connection, row.id, 1, next_revision(row, 2, manifest="ee" * 32))
+    def advance_to_nothing() -> None:
+        with database.transaction() as connection:
+            row = add_network(connection)
+            revisions.advance_head(connection, row.id, 1, next_revision(row, 2, manifest="ee" * 32))
+
+    with pytest.raises(sa.exc.IntegrityError):
+        advance_to_nothing()
     with database.reading() as connection:
         assert networks.find(connection, "main", "net") is None
 

@@ -61,7 +61,9 @@ def _read_header(body: bytes | memoryview) -> tuple[tuple[int, ...], bool, np.dt
             shape, fortran, kind = npy_format.read_array_header_2_0(stream, max_header_size=_HEADER_BYTES)
         else:
             raise Malformed(f"The .npy file has version {version[0]}.{version[1]}; 1.0 and 2.0 are read.")
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError) as error:
+    except Malformed:
+        raise
+    except Exception as error:  # noqa: BLE001 - a broken header may fail anywhere in NumPy's reader of Python literals
         raise Malformed(f"This is not a .npy file: {str(error)[:200]}.") from None
     if any(type(size) is not int or size < 0 for size in shape):
         raise Malformed("The .npy file has a shape that is none.")

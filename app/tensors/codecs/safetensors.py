@@ -81,7 +81,7 @@ def _read_entry(name: str, entry: object, limits: Limits) -> tuple[Dtype, tuple[
         raise in_place(f"{pointer}/dtype", message, code="bad-dtype")
     shape = read_shape(entry["shape"], found, limits, f"{pointer}/shape")
     match entry["data_offsets"]:
-        case [int(first), int(stop)] if 0 <= first <= stop:
+        case [first, stop] if type(first) is int and type(stop) is int and 0 <= first <= stop:
             if stop - first != found.item_bytes * math.prod(shape):
                 raise Malformed(f"The safetensors header gives '{name}' {stop - first} bytes, not its shape's.")
             return found, shape, (first, stop)
