@@ -4,6 +4,7 @@ Turns options into `Settings` and what can go wrong at the start (a taken port, 
 database that does not answer) into one line and an exit status. Options win over the environment.
 """
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -189,6 +190,7 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: the server has ended by then, and nothing went wrong
+        server.run(sockets=[listener])
     if not server.started:
         fail("the service could not start; the log above says why")

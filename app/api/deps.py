@@ -47,7 +47,7 @@ PageDep = Annotated[Page, Depends(get_page)]
 async def get_if_match(
     if_match: Annotated[
         str | SkipJsonSchema[None],
-        Header(description='Do it only if the `ETag` is still this one, such as `"3"`; otherwise 412.'),
+        Header(alias="If-Match", description='Only if the `ETag` is still this one, such as `"3"`; else 412.'),
     ] = None,
 ) -> frozenset[str] | None:
     return read_if_match(if_match)
@@ -60,7 +60,10 @@ async def get_retry(
     request: Request,
     idempotency_key: Annotated[
         str | SkipJsonSchema[None],
-        Header(description="Any text of your own. The same key and body give the first answer again."),
+        Header(
+            alias="Idempotency-Key",
+            description="Any text of your own. The same key and body give the first answer again.",
+        ),
     ] = None,
 ) -> Retry | None:
     """Makes the digest that tells one request from another: of method, path and body."""

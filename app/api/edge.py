@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
-FORWARD_TEMPLATE = "/v1/networks/{n}/forward"
+FORWARD_TEMPLATE = "/v1/networks/{name}/forward"
 
 
 class Edge:
@@ -150,7 +150,7 @@ def check_host(host: bytes, allowed: frozenset[str]) -> None:
         name = name.partition(":")[0]
     if name not in allowed:
         raise Forbidden(
-            f"The host {name[:80]!r} is not answered here. The operator allows: {', '.join(sorted(allowed))} "
+            f"The name in your Host header is not answered here. The operator allows: {', '.join(sorted(allowed))} "
             "(MODEL_LAB_ALLOWED_HOSTS).",
             code="unknown-host",
         )

@@ -51,8 +51,11 @@ def _quality(parameters: Sequence[str]) -> float:
     return 1.0
 
 
-def quality_of(media_type: str, ranges: Sequence[MediaRange]) -> float:
-    """Tells how much a client wants `media_type`, 0 to 1: the most specific range that matches decides."""
+def quality_of(media_type: str, ranges: Sequence[MediaRange]) -> tuple[float, int]:
+    """Tells how much a client wants `media_type`, 0 to 1: the most specific range that matches decides.
+
+    The second number says how specific that was; of two that are wanted as much, the one that was named wins.
+    """
     kind, _, subtype = media_type.partition("/")
     best_precision, quality = -1, 0.0
     for media_range in ranges:
@@ -66,7 +69,7 @@ def quality_of(media_type: str, ranges: Sequence[MediaRange]) -> float:
             continue
         if precision > best_precision:
             best_precision, quality = precision, media_range.quality
-    return quality
+    return quality, best_precision
 
 
 def choose(accept: str | None, format_name: str | None, offered: Sequence[str]) -> str:
@@ -83,7 +86,7 @@ def choose(accept: str | None, format_name: str | None, offered: Sequence[str]) 
         return offered[0]
     ranges = parse_accept(accept)
     best = max(offered, key=lambda media_type: quality_of(media_type, ranges))  # max keeps the first among equals
-    if quality_of(best, ranges) <= 0:
+    if quality_of(best, ranges)[0] <= 0:
         raise _refusal("`Accept` allows none of", offered)
     return best
 

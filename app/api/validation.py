@@ -10,6 +10,7 @@ from typing import Any
 from app.errors import LabError, Malformed, Place, Unprocessable, pointer_to
 
 KEY_SHOWN = 100
+UNION_TAGS = ("<list>", "<object>")  # see `app.api.schemas.architectures`
 
 
 def error_of_validation(found: Sequence[Mapping[str, Any]], fields: Sequence[str] = ()) -> LabError:
@@ -50,8 +51,8 @@ def _place(error: Mapping[str, Any], fields: Sequence[str]) -> Place:
 
 
 def _is_union_member(part: object) -> bool:
-    """Pydantic names the branch of a union it tried (`list[int]`, `ShapeAndDtype`); that is no key of the document."""
-    return isinstance(part, str) and (part.endswith("]") or part in {"int", "str", "ShapeAndDtype"})
+    """Pydantic names the branch of a union that it took; that is no key of the document."""
+    return part in UNION_TAGS
 
 
 def _shortened(part: object) -> str | int:
@@ -78,6 +79,8 @@ _WORDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": "must be a list",
+    "union_tag_not_found": "must be a list or an object",
+    "union_tag_invalid": "must be a list or an object",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",

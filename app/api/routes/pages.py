@@ -5,15 +5,17 @@ content, so a browser may keep them for good. The content security policy allows
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import resources
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, choose
+from app.api.openapi import BASE_URL
+from app.api.preconditions import etag_of
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False, route_class=JsonRoute)
@@ -68,7 +70,7 @@ def _page(name: str, origin: str, *, inline_styles: bool) -> Response:
 def _origin(request: Request) -> str:
     """Where the client reached us, for lines to paste; the usual address when its Host is no plain name and port."""
     host = request.headers.get("host", "")
-    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else "http://127.0.0.1:8000"
+    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else BASE_URL
 
 
 @router.get("/")
@@ -107,16 +109,22 @@ async def reference_page(request: Request) -> Response:
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
     """The OpenAPI document."""
-    content, digest = _openapi(request.app)
-    headers = {"etag": f'"{digest}"', "cache-control": "no-cache"}
+    content, digest = _openapi(request.app, _origin(request))
+    headers = {"etag": etag_of(digest), "cache-control": "no-cache", "vary": "host"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=JSON, headers=headers)
 
 
 @cache
-def _openapi(application: object) -> tuple[bytes, str]:
-    content = orjson.dumps(application.openapi())  # type: ignore[attr-defined]  # a FastAPI application
+def _document(application: FastAPI) -> bytes:
+    return orjson.dumps(application.openapi())
+
+
+@lru_cache(maxsize=16)
+def _openapi(application: FastAPI, origin: str) -> tuple[bytes, str]:
+    """The document with its lines to paste made for the address that the client knows."""
+    content = _document(application).replace(BASE_URL.encode(), origin.encode())
     return content, sha256(content).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ here is for the reader and for tools. Its forms are told in `ARCHITECTURE_SCHEMA
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from app.api.schemas.tensors import SCHEMA_MARK
 
@@ -106,11 +106,26 @@ class ShapeAndDtype(StrictBody):
 Shape = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=32)]
 
 
+def _kind_of_json(value: object) -> str | None:
+    """Picks the branch of a union by the kind of JSON value, so that errors are told of that branch alone."""
+    if isinstance(value, list):
+        return "<list>"
+    return "<object>" if isinstance(value, dict | BaseModel) else None
+
+
+InputShape = Annotated[
+    Annotated[Shape, Tag("<list>")] | Annotated[ShapeAndDtype, Tag("<object>")], Discriminator(_kind_of_json)
+]
+InputShapes = Annotated[
+    Annotated[Shape, Tag("<list>")] | Annotated[dict[str, InputShape], Tag("<object>")], Discriminator(_kind_of_json)
+]
+
+
 class ArchitectureToCheck(StrictBody):
     """An architecture, and the shapes of the inputs to imagine."""
 
     architecture: Architecture
-    input_shapes: Shape | dict[str, Shape | ShapeAndDtype] | None = Field(
+    input_shapes: InputShapes | None = Field(
         None,
         description="Shapes to try the network with: a list for its only input, or an object with each input's name.",
         examples=[[2, 20]],

@@ -1,0 +1,108 @@
+"""The pages for people, in a real browser with the network cut off."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--enable-logging=stderr",
+    "--v=0",
+]
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+def look_at(url: str, profile) -> tuple[str, str]:
+    """The page as the browser has it in the end, and what the page's console said."""
+    done = subprocess.run(
+        [BROWSER, *FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", url],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    console = [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
+    return done.stdout.decode(), "\n".join(console)
+
+
+@needs_browser
+def test_the_reference_shows_every_operation_without_the_internet(service, tmp_path):
+    page, console = look_at(f"{service.base_url}/docs", tmp_path / "profile")
+    document = service.get("/openapi.json").json()
+    wanted = sum(len(item) for item in document["paths"].values())
+    assert page.count('class="opblock opblock-') == wanted
+    for path in document["paths"]:
+        assert f'data-path="{path}"' in page
+    assert "Failed to load" not in page
+    assert console == ""
+
+
+@needs_browser
+def test_the_front_page_is_dressed_and_shows_where_to_begin(service, tmp_path):
+    page, console = look_at(f"{service.base_url}/", tmp_path / "profile")
+    assert "Neural networks from JSON" in page
+    assert f"curl {service.base_url}".rstrip("/") in page
+    assert "{{" not in page
+    assert console == ""
+
+
+def test_everything_that_the_pages_name_is_served_here_and_for_good(service):
+    for path in ("/", "/docs"):
+        page = service.get(path, headers={"accept": "text/html"})
+        assert page.headers["content-type"].startswith("text/html")
+        named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert named
+        for address in named:
+            assert address.startswith("/"), address
+            found = service.get(address, headers={"accept": "*/*"})
+            assert found.status_code == 200, address
+            if address.startswith("/static/"):
+                assert "immutable" in found.headers["cache-control"]
+
+
+def test_no_page_allows_a_script_from_elsewhere_or_inside_it(service):
+    for path in ("/", "/docs"):
+        page = service.get(path, headers={"accept": "text/html"})
+        policy = dict(
+            part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";") if part
+        )
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == "'self'"
+        assert policy["frame-ancestors"] == "'none'"
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page.text)
+        assert not re.search(r"\son[a-z]+=", page.text)
+        assert "http://" not in page.text.replace(str(service.base_url).rstrip("/"), "")
+        assert "https://" not in page.text
+
+
+def test_the_front_page_is_json_for_a_program(service):
+    for accept in ("*/*", "application/json", None):
+        response = service.get("/", headers={"accept": accept} if accept else None)
+        assert response.json()["links"]["reference"] == "/docs"
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+    assert "<html" in service.get("/", headers={"accept": browser}).text
+
+
+def test_the_lines_on_the_front_page_work(service):
+    page = service.get("/", headers={"accept": "text/html"}).text
+    base = str(service.base_url).rstrip("/")
+    lines = [text.replace("&quot;", '"') for text in re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)]
+    assert len(lines) == 3
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+        assert '"code"' not in done.stdout, done.stdout
+        assert base in line
+    assert done.stdout.startswith("Sequential(")
+    assert service.delete("/v1/networks/first").status_code == 204
