@@ -115,6 +115,18 @@ def test_what_only_looks_wrong_is_read(body: bytes):
     assert read_json(body) == orjson.loads(body)
 
 
+@pytest.mark.parametrize("place", [0, 1, 65_500, 65_517, 65_518, 65_535, 65_536, 65_537, 131_072, 150_000])
+@pytest.mark.parametrize(("number", "fits"), [(b"1" * 20, True), (b"2" * 20, False), (b"-" + b"9" * 19, False)])
+def test_a_long_integer_is_judged_wherever_it_stands_in_a_large_body(place: int, number: bytes, fits: bool):
+    filling = b"0.1234567890123456789012,"
+    body = b"[" + b" " * (place - 1) + number + b"," + filling * 7000 + b"1]" if place else number + b" " * 70_000
+    if fits:
+        assert read_json(body) == orjson.loads(body)
+    else:
+        with pytest.raises(Malformed, match="64 bits"):
+            read_json(body)
+
+
 def test_ten_megabytes_of_numbers_are_read_nearly_as_fast_as_orjson_reads_them():
     source = random.Random(1)
     body = orjson.dumps({"inputs": [source.uniform(-1, 1) for _ in range(500_000)]})
