@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
+HOSTS_REMEMBERED = 100
 FORWARD_TEMPLATE = "/v1/networks/{name}/forward"
 
 
@@ -35,6 +36,7 @@ class Edge:
         self._app = app
         self._forward = forward
         self._allowed_hosts = parse_hosts(allowed_hosts)
+        self._known_hosts: set[bytes] = set()  # Host headers that were judged good, as they came
         self._access_log = access_log
         self._new_id = _id_maker()
 
@@ -49,17 +51,21 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         host, request_id, cross_site = self._glance(scope)
         exchange = _Exchange(send, request_id, head=scope["method"] == "HEAD")
+        text_id = request_id.decode()
         started = time.perf_counter() if self._access_log else 0.0
-        token = request_id_of.set(request_id.decode())
+        token = request_id_of.set(text_id)
         try:
-            if self._allowed_hosts is not None:
-                check_host(host, self._allowed_hosts)
+            if host not in self._known_hosts:
+                self._check_host(host)
             if cross_site and scope["method"] not in _SAFE_METHODS:
                 raise Forbidden("A web page of another site may not change things here.", code="cross-site-request")
             if self.lab is None:
                 raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
-            scope.setdefault("state", {}).update(lab=self.lab, request_id=request_id.decode())
-            await self._route(scope, receive, exchange)
+            scope.setdefault("state", {}).update(lab=self.lab, request_id=text_id)
+            if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
+                await self._forward(scope, receive, exchange.send)
+            else:
+                await self._pass_on(scope, receive, exchange)
         except ClientGone:
             pass
         except LabError as error:
@@ -72,10 +78,8 @@ class Edge:
                 log_request(scope["method"], route_template(scope), exchange.status, time.perf_counter() - started)
             request_id_of.reset(token)
 
-    async def _route(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
-        if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-            await self._forward(scope, receive, exchange.send)
-        elif exchange.head:
+    async def _pass_on(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        if exchange.head:
             asked = {**scope, "method": "GET"}
             await self._app(asked, receive, exchange.send)
             scope["route"] = asked.get("route")
@@ -88,6 +92,12 @@ class Edge:
         reply = render_problem(error, path=scope["path"], request_id=exchange.request_id.decode())
         await exchange.send({"type": "http.response.start", "status": reply.status, "headers": list(reply.headers)})
         await exchange.send({"type": "http.response.body", "body": reply.body})
+
+    def _check_host(self, host: bytes) -> None:
+        if self._allowed_hosts is not None:
+            check_host(host, self._allowed_hosts)
+        if len(self._known_hosts) < HOSTS_REMEMBERED:
+            self._known_hosts.add(host)
 
     def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool]:
         """One walk over the headers: the host, the request's id (the client's or a new one), and Sec-Fetch-Site."""
