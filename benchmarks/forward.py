@@ -18,7 +18,7 @@ from benchmarks.networks import CHAPTER_MLP, chapter_mlp
 
 CLIENTS = (1, 8, 32)
 ROUNDS = 3
-SECONDS = 3.0
+SECONDS = 2.0
 JSON, SAFETENSORS = "application/json", "application/vnd.safetensors"
 
 

@@ -7,6 +7,7 @@ import asyncio
 import statistics
 import time
 from dataclasses import dataclass
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class _Client(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
         self._send()
 
     def _send(self) -> None:

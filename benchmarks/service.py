@@ -45,7 +45,7 @@ def model_lab() -> Iterator[int]:
     """A service of its own in a temporary folder; yields its port."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--data-dir", folder]
+        command = [str(Path(sys.executable).with_name("model-lab")), "serve", "--port", str(port), "--data-dir", folder]
         with process(command, port, "/readyz"):
             yield port
 

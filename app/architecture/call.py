@@ -5,7 +5,7 @@ layers update to `untouched.py`; the worker, which calls this, does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -53,17 +53,19 @@ def call(
     limit-exceeded, bad-output, unknown-name).
     """
     args, kwargs = match_inputs(net, inputs)
-    if changes_of(net).in_place:
+    writes_in_place = bool(changes_of(net).in_place)
+    if writes_in_place:
         args, kwargs = tuple(value.clone() for value in args), {name: value.clone() for name, value in kwargs.items()}
     if device is None or dtype is None:
         known = _place(net, chain(args, kwargs.values()))
         device, dtype = device or known[0], dtype or known[1]
+    taken: dict[str, object] = {}
     try:
-        with (
-            running(device=device, dtype=dtype, limits=limits),
-            guarded(net),
-            capturing(net, capture) as taken,
-        ):
+        with running(device=device, dtype=dtype, limits=limits), ExitStack() as watch:
+            if writes_in_place:
+                watch.enter_context(guarded(net))
+            if capture:
+                taken = watch.enter_context(capturing(net, capture))
             result = net(*args, **kwargs)
     except Exception as error:
         raise describe_failure(net, error, kwargs) from error
@@ -84,6 +86,9 @@ def _prefixed(path: str, value: object) -> dict[str, object]:
 
 
 def _place(net: nn.Module, given: Iterator[torch.Tensor]) -> tuple[torch.device, torch.dtype]:
+    anchor = changes_of(net).anchor
+    if anchor is not None and isinstance(found := getattr(*anchor), torch.Tensor):
+        return found.device, found.dtype
     first: torch.Tensor | None = None
     for tensor in chain(net.parameters(), net.buffers(), given):
         first = tensor if first is None else first

@@ -4,7 +4,7 @@ PyTorch's batch norms update their buffers in mode `train`, embeddings with `max
 layers with `inplace=True` whatever they are given. Called by `call.py` and the worker.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -19,11 +19,12 @@ from app.architecture.own import OwnBlock
 
 @dataclass(frozen=True)
 class Changes:
-    """What calls of one network may change. `in_place`: modules that write into what they are given."""
+    """What calls of one network may change, and where its first floating tensor is (a module and a name)."""
 
     renormalised: tuple[nn.Module, ...]  # embeddings with max_norm
     updated: tuple[nn.Module, ...]  # modules whose buffers change in mode train
-    in_place: tuple[nn.Module, ...]
+    in_place: tuple[nn.Module, ...]  # modules that write into what they are given
+    anchor: tuple[nn.Module, str] | None
 
 
 _KNOWN: "WeakKeyDictionary[nn.Module, Changes]" = WeakKeyDictionary()
@@ -42,15 +43,26 @@ def changes_of(net: nn.Module) -> Changes:
                 if not isinstance(module, OwnBlock) and any(True for _ in module.buffers(recurse=False))
             ),
             tuple(module for module in modules if getattr(module, "inplace", False) is True),
+            next(_floating(modules), None),
         )
         _KNOWN[net] = found
     return found
+
+
+def _floating(modules: Sequence[nn.Module]) -> Iterator[tuple[nn.Module, str]]:
+    for module in modules:
+        for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False)):
+            if tensor.is_floating_point():
+                yield module, name
 
 
 @contextmanager
 def untouched(net: nn.Module) -> Iterator[None]:
     """Leaves parameters and buffers of `net` as they were: what batch norms and embeddings updated is put back."""
     changes = changes_of(net)
+    if not changes.renormalised and not changes.updated:
+        yield
+        return
     written = [module.weight for module in changes.renormalised if isinstance(module.weight, torch.Tensor)]
     for module in changes.updated:
         if module.training:
@@ -68,7 +80,7 @@ def untouched(net: nn.Module) -> Iterator[None]:
 def guarded(net: nn.Module) -> Iterator[None]:
     """Keeps layers that work in place from writing into the parameters and buffers of `net`."""
     modules = changes_of(net).in_place
-    kept = {tensor.untyped_storage().data_ptr() for tensor in chain(net.parameters(), net.buffers()) if modules}
+    kept = {tensor.untyped_storage().data_ptr() for tensor in chain(net.parameters(), net.buffers())}
     guards = [module.register_forward_pre_hook(_Guard(kept)) for module in modules]
     try:
         yield

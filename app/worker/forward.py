@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.architecture.call import Called, call
+from app.architecture.untouched import untouched
 from app.db import revisions
 from app.errors import NotFound, in_place, pointer_to
 from app.messages import Encoded, Mode, NetworkRef, RunForward
@@ -43,7 +44,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
     ref = at_revision(worker, task.network, request.revision)
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
-    with torch.inference_mode(), _seeded(request.seed, worker.residents.device):
+    with torch.inference_mode(), untouched(loaded.module), _seeded(request.seed, worker.residents.device):
         called = call(
             loaded.module,
             _placed(request.inputs, worker.residents.device),
