@@ -5,7 +5,7 @@ layers update to `untouched.py`; the worker, which calls this, does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -61,12 +61,12 @@ def call(
         device, dtype = device or known[0], dtype or known[1]
     taken: dict[str, object] = {}
     try:
-        with running(device=device, dtype=dtype, limits=limits), ExitStack() as watch:
-            if writes_in_place:
-                watch.enter_context(guarded(net))
-            if capture:
-                taken = watch.enter_context(capturing(net, capture))
-            result = net(*args, **kwargs)
+        with running(device=device, dtype=dtype, limits=limits):
+            if writes_in_place or capture:
+                with guarded(net), capturing(net, capture) as taken:
+                    result = net(*args, **kwargs)
+            else:
+                result = net(*args, **kwargs)
     except Exception as error:
         raise describe_failure(net, error, kwargs) from error
     outputs = name_outputs(result, device=device, dtype=dtype)

@@ -56,18 +56,23 @@ def current_limits() -> Limits:
     return call.limits if call is not None else _DEFAULT_LIMITS
 
 
-@contextmanager
-def running(*, device: torch.device | str | None, dtype: torch.dtype | None, limits: Limits) -> Iterator[Running]:
+class running:  # noqa: N801  # reads as a function, like torch.inference_mode
     """Surrounds one top-level call: a fresh loop budget, and where and in which floating dtype tensors are made.
 
     `device=None` leaves the device to PyTorch (`torch.device("meta")` as a context works), `dtype=None` the dtype.
     """
-    call = Running(None if device is None else torch.device(device), dtype, limits)
-    token = _current.set(call)
-    try:
-        yield call
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_call", "_token")
+
+    def __init__(self, *, device: torch.device | str | None, dtype: torch.dtype | None, limits: Limits) -> None:
+        self._call = Running(torch.device(device) if isinstance(device, str) else device, dtype, limits)
+
+    def __enter__(self) -> Running:
+        self._token = _current.set(self._call)
+        return self._call
+
+    def __exit__(self, *exception: object) -> None:
+        _current.reset(self._token)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ The only place where a forward's body is read. Called by the handlers.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, cast
 
 import torch
@@ -44,7 +44,8 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
     ref = at_revision(worker, task.network, request.revision)
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
-    with torch.inference_mode(), untouched(loaded.module), _seeded(request.seed, worker.residents.device):
+    seeded = nullcontext() if request.seed is None else _seeded(request.seed, worker.residents.device)
+    with torch.inference_mode(), untouched(loaded.module), seeded:
         called = call(
             loaded.module,
             _placed(request.inputs, worker.residents.device),
@@ -133,11 +134,8 @@ def _placed(inputs: Tensor | Mapping[str, Tensor], device: torch.device) -> Tens
 
 
 @contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """`torch.manual_seed(seed)` for what runs inside; the generators go on as before afterwards."""
-    if seed is None:
-        yield
-        return
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
