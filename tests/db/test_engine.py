@@ -208,5 +208,5 @@ def test_a_transaction_that_a_deadlock_ends_is_run_again(postgres_url: str):
         thread.join(30)
     with database.reading() as connection:
         assert [row.parameter_count for row in networks.list_page(connection, "main")] == [2, 2]
-    assert len(runs) == 3
+    assert len(runs) >= 3  # two, and one again for each deadlock
     database.close()

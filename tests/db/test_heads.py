@@ -136,10 +136,10 @@ def test_an_unchanged_sqlite_head_costs_microseconds(sqlite_url: str):
 
 
 def _seconds_per_find(reader: HeadReader) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(1000):
         reader.find("main", "net")
-    return (time.perf_counter() - start) / 1000
+    return (time.thread_time() - start) / 1000
 
 
 def test_a_lost_connection_is_made_again(postgresql_server: PostgresqlServer, postgres_url: str):

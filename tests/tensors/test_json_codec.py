@@ -273,10 +273,10 @@ def test_a_small_reply_is_written_in_microseconds():
     tensor = torch.randn(2, 10)
 
     def seconds() -> float:
-        start = time.perf_counter()
+        start = time.thread_time()
         for _ in range(500):
             dump(json_value(tensor))
-        return (time.perf_counter() - start) / 500
+        return (time.thread_time() - start) / 500
 
-    assert min(seconds() for _ in range(5)) < 60e-6  # 5 to 6 µs on a quiet machine
+    assert min(seconds() for _ in range(10)) < 60e-6  # 5 to 6 µs on a quiet machine
     assert orjson.loads(dump(json_value(tensor)))["dtype"] == "float32"
