@@ -29,6 +29,8 @@ from app.errors import LabError, in_place, pointer_to
 from app.language.syntax import Expression
 from app.settings import Limits
 
+PARAMETER_HINT = "; what stands under parameters is one already: write randn(3, 4), not nn.Parameter(randn(3, 4))"
+
 
 class Checker:
     """Checks one document. `uses` maps each definition (None: the network itself) to those it uses."""
@@ -161,8 +163,8 @@ class Checker:
                 if isinstance(value, Text):
                     self.names(value.expression, known, value.pointer)
                     for called in sorted(value.expression.called - FUNCTIONS):
-                        message = f"no function is named {called!r}{suggest(called, FUNCTIONS)}"
-                        raise in_place(value.pointer, message, code="unknown-name")
+                        hint = PARAMETER_HINT if called == "Parameter" else suggest(called, FUNCTIONS)
+                        raise in_place(value.pointer, f"no function is named {called!r}{hint}", code="unknown-name")
                 if section == "constants":
                     known.add(name)
 

@@ -3,6 +3,7 @@
 Looks at the traceback, so a call that succeeds pays nothing. Called by `call.py` and, on `meta`, by checks.
 """
 
+import re
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from app.architecture.own import OwnBlock
 from app.errors import LabError, Place, Unavailable, Unprocessable, pointer_to
+from app.language.errors import LanguageError
 from app.language.failures import explain, place_of
 
 FEATURES = {
@@ -25,6 +27,10 @@ FEATURES = {
     nn.GRU: ("input_size", -1),
     nn.RNN: ("input_size", -1),
 }
+
+
+NO_SHAPE = re.compile(r"dtype|scalar type|not implemented for|out of (range|bounds)")  # told in words of shapes
+SHAPE = re.compile(r"should contain \d+ elements|feature number")
 
 
 def describe_failure(net: nn.Module, error: Exception, inputs: Mapping[str, torch.Tensor]) -> LabError:
@@ -50,7 +56,15 @@ def describe_failure(net: nn.Module, error: Exception, inputs: Mapping[str, torc
         words.append(f"at line {place.line} of forward{of}")
         extra["line"] = place.line
     detail = words[0] + ": " + "; ".join(words[1:]) if len(words) > 1 and module is not None else "; ".join(words)
-    return Unprocessable(detail, code=told.code, places=[Place(_pointer(frame, inputs), detail)], extra=extra)
+    return Unprocessable(detail, code=_code(told), places=[Place(_pointer(frame, inputs), detail)], extra=extra)
+
+
+def _code(told: LanguageError) -> str:
+    if told.code == "shape-mismatch" and NO_SHAPE.search(told.message):
+        return "bad-arguments"
+    if told.code == "bad-arguments" and SHAPE.search(told.message):
+        return "shape-mismatch"
+    return told.code
 
 
 def _pointer(frame: FrameType | None, inputs: Mapping[str, torch.Tensor]) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from app.architecture.arguments import BLOCK, BOOLEAN, INTEGER, NULL, REFUSED, Kind, either, kind_of_parameter
+from app.language.errors import LanguageError
 from app.settings import Limits
 
 CONTAINERS: dict[str, type[nn.Module]] = {
@@ -52,14 +53,15 @@ KNOWN_KINDS: dict[str, Kind] = {  # parameters that PyTorch does not annotate
 STACKED = frozenset({"num_layers", "num_encoder_layers", "num_decoder_layers"})
 
 
-class BadArguments(Exception):
-    """A layer was given what it does not take. `key` is the position or the name of the argument, None for all."""
+class BadArguments(LanguageError):
+    """A layer or block was given what it does not take. `key` is the position or name of the argument, None for all.
+
+    An error of the language, so that it passes through the texts in which layers are called.
+    """
 
     def __init__(self, message: str, key: int | str | None = None, code: str = "bad-arguments") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(message, code=code)
         self.key = key
-        self.code = code
 
 
 @dataclass(frozen=True)

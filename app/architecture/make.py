@@ -6,6 +6,8 @@ generator gives the numbers; on `meta` nothing is drawn. Called by `build.py` an
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -98,9 +100,12 @@ class Maker:
         if plan.nested:
             args = tuple(self.argument(value, frame) for value in args)
             kwargs = {name: self.argument(value, frame) for name, value in kwargs.items()}
-        if self.meta and plan.layer.takes_device:
-            kwargs = {**kwargs, "device": "meta"}
-        return plan.layer.module(*args, **kwargs)
+        if not (self.meta and plan.layer.takes_device):
+            return plan.layer.module(*args, **kwargs)
+        kind: Any = plan.layer.module
+        module = _without_drawing(kind)(*args, **kwargs, device="meta")
+        module.__class__ = plan.layer.module
+        return module
 
     def argument(self, value: object, frame: Frame | None) -> object:
         if isinstance(value, Plan):
@@ -170,6 +175,17 @@ class Maker:
             shapes = f"{tie.left} has shape {list(left.shape)} and {tie.right} has {list(right.shape)}"
             raise in_place(tie.pointer, f"what is tied has one shape: {shapes}", code="bad-tie")
         assign(module, tie.left, right)
+
+
+@cache
+def _without_drawing(kind: Any) -> type[nn.Module]:
+    """The class `kind`, save that nothing is drawn when one is made: most of the time on `meta` would go there."""
+    drawing = {name: _draw_nothing for name in ("reset_parameters", "_reset_parameters") if hasattr(kind, name)}
+    return type(kind.__name__, (kind,), drawing)
+
+
+def _draw_nothing(_module: nn.Module) -> None:
+    """Stands for `reset_parameters` on `meta`."""
 
 
 def _sort(value: object) -> str:

@@ -19,7 +19,11 @@ from app.language.syntax import Expression
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Something that becomes one module. `size` counts modules and `bytes` their parameters, parts included."""
+    """Something that becomes one module.
+
+    `size` counts the paths to modules in it, a module with two names twice (what walks names takes so long);
+    `bytes` those of the parameters and buffers it makes.
+    """
 
     is_block: ClassVar[bool] = True
     size: int
@@ -34,7 +38,7 @@ class Child(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan(Plan):
-    """A layer of PyTorch. `nested`: some argument is a plan, made before the layer."""
+    """A layer of PyTorch. `nested`: some argument is a plan, made before the layer, or a tensor, copied for it."""
 
     layer: Layer
     args: tuple[object, ...]

@@ -4,8 +4,11 @@ Called by `planner.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 
+import torch
 from torch import nn
 
 from app.architecture.arguments import is_block
@@ -22,48 +25,15 @@ class LayerPlanner:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.known: dict[object, LayerPlan] = {}
-        self.maker = Maker("meta", limits)
 
     def plan(self, layer: Layer, args: Sequence[object], kwargs: Mapping[str, object]) -> LayerPlan:
         """Plans one use. Raises BadArguments."""
         key = (layer.name, frozen(tuple(args)), frozen(kwargs))
         if key not in self.known:
-            self.known[key] = self.measure(layer, *bind(layer, args, kwargs, self.limits))
+            use = _Use(key, layer, tuple(args), kwargs)
+            whole = any(isinstance(value, Plan | torch.Tensor) for value in chain(args, kwargs.values()))
+            self.known[key] = _measure(use, self.limits) if whole else _measure_once(use, self.limits)
         return self.known[key]
-
-    def measure(self, layer: Layer, args: tuple[object, ...], kwargs: dict[str, object]) -> LayerPlan:
-        given = [value for value in chain(args, kwargs.values()) if isinstance(value, Plan)]
-        if layer.takes_any and given:
-            raise BadArguments(f"{layer.name} ignores what it is given; leave the block out")
-        self.check_stack(layer, args, kwargs, given)
-        plan = LayerPlan(1, 0, layer, args, kwargs, bool(given))
-        try:
-            module = self.maker.make(plan, None)
-        except CONSTRUCTION as error:
-            code, message = construction_words(error)
-            raise BadArguments(f"{layer.name}: {message}", None, code) from None
-        size = sum(1 for _ in module.modules()) + sum(part.size for part in given)
-        memory = sum(map(tensor_bytes, chain(module.parameters(), module.buffers())))
-        memory += sum(part.bytes for part in given)
-        if size > self.limits.layers:
-            raise BadArguments(f"{layer.name} would make {size} modules", None, "limit-exceeded")
-        if memory > self.limits.parameter_bytes:
-            message = f"{layer.name} would take {memory:,} bytes; at most {self.limits.parameter_bytes:,} are allowed"
-            raise BadArguments(message, None, "limit-exceeded")
-        return LayerPlan(size, memory, layer, args, kwargs, bool(given))
-
-    def check_stack(
-        self, layer: Layer, args: Sequence[object], kwargs: Mapping[str, object], given: Sequence[Plan]
-    ) -> None:
-        """Refuses a stack of too many copies before one is made."""
-        named = {**dict(zip((one.name for one in layer.parameters), args, strict=False)), **kwargs}
-        copies = sum(value for name, value in named.items() if name in STACKED and isinstance(value, int))
-        if copies * max((part.size for part in given), default=0) > self.limits.layers:
-            message = f"{layer.name} would make more than {self.limits.layers} modules"
-            raise BadArguments(message, None, "limit-exceeded")
-        if copies * max((part.bytes for part in given), default=0) > self.limits.parameter_bytes:
-            message = f"{layer.name} would take more than {self.limits.parameter_bytes:,} bytes"
-            raise BadArguments(message, None, "limit-exceeded")
 
     def blocks_of(self, layer: Layer, args: Sequence[object], kwargs: Mapping[str, object]) -> list[Plan]:
         """Reads the blocks in a call of a container: `Sequential(a, b)` or `ModuleList([a, b])`."""
@@ -83,3 +53,55 @@ class LayerPlanner:
             assert isinstance(block, Plan)
             plans.append(block)
         return plans
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One use of a layer; `key` alone tells two apart (1, 1.0 and True are equal to Python)."""
+
+    key: object
+    layer: Layer = field(compare=False)
+    args: tuple[object, ...] = field(compare=False)
+    kwargs: Mapping[str, object] = field(compare=False)
+
+
+def _measure(use: "_Use", limits: Limits) -> LayerPlan:
+    """Makes the layer on `meta` and counts its modules and bytes. Raises BadArguments."""
+    layer = use.layer
+    args, kwargs = bind(layer, use.args, use.kwargs, limits)
+    given = [value for value in chain(args, kwargs.values()) if isinstance(value, Plan)]
+    made_first = any(isinstance(value, Plan | torch.Tensor) for value in chain(args, kwargs.values()))
+    if layer.takes_any and given:
+        raise BadArguments(f"{layer.name} ignores what it is given; leave the block out")
+    _check_stack(use, given, limits)
+    plan = LayerPlan(1, 0, layer, args, kwargs, made_first)
+    try:
+        module = Maker("meta", limits).make(plan, None)
+    except CONSTRUCTION as error:
+        code, message = construction_words(error)
+        raise BadArguments(f"{layer.name}: {message}", None, code) from None
+    size = sum(1 for _ in module.modules()) + sum(part.size for part in given)
+    memory = sum(map(tensor_bytes, chain(module.parameters(), module.buffers())))
+    memory += sum(part.bytes for part in given)
+    if size > limits.layers:
+        raise BadArguments(f"{layer.name} would make {size} modules", None, "limit-exceeded")
+    if memory > limits.parameter_bytes:
+        message = f"{layer.name} would take {memory:,} bytes; at most {limits.parameter_bytes:,} are allowed"
+        raise BadArguments(message, None, "limit-exceeded")
+    return LayerPlan(size, memory, layer, args, kwargs, made_first)
+
+
+def _check_stack(use: "_Use", given: Sequence[Plan], limits: Limits) -> None:
+    """Refuses a stack of too many copies before one is made."""
+    layer, args, kwargs = use.layer, use.args, use.kwargs
+    named = {**dict(zip((one.name for one in layer.parameters), args, strict=False)), **kwargs}
+    copies = sum(value for name, value in named.items() if name in STACKED and isinstance(value, int))
+    if copies * max((part.size for part in given), default=0) > limits.layers:
+        message = f"{layer.name} would make more than {limits.layers} modules"
+        raise BadArguments(message, None, "limit-exceeded")
+    if copies * max((part.bytes for part in given), default=0) > limits.parameter_bytes:
+        message = f"{layer.name} would take more than {limits.parameter_bytes:,} bytes"
+        raise BadArguments(message, None, "limit-exceeded")
+
+
+_measure_once = lru_cache(maxsize=8192)(_measure)  # shared by networks; small, since it holds no tensors

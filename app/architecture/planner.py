@@ -111,7 +111,11 @@ class Planner:
             return body
         parts = [slot.plan for slot in (*slots, *shared)]
         first = _comes_first(block.header.sections)
-        return ScopePlan(*self.total(parts, block.pointer, body), tuple(slots), tuple(shared), first, body)
+        size = max(body.size, sum(part.size for part in parts))  # a slot in use is counted where it is used
+        memory = body.bytes + sum(part.bytes for part in parts)
+        self.check_size(size, block.pointer)
+        self.check_bytes(memory, block.pointer)
+        return ScopePlan(size, memory, tuple(slots), tuple(shared), first, body)
 
     def shared(self, header: Header, scope: Scope) -> list[Slot]:
         """Plans the entries of `shared`, in the order in which they need one another."""
@@ -160,7 +164,7 @@ class Planner:
         if slot is None:
             message = f'nothing in "shared" is named {block.name!r}{suggest(block.name, scope.shared)}'
             raise in_place(block.pointer + "/ref", message, code="unknown-name")
-        return SlotPlan(1, 0, slot)
+        return SlotPlan(slot.plan.size, 0, slot)
 
     def as_plan(self, value: object, pointer: str) -> Plan:
         """Reads what a text gave where a block is wanted: a block, or blocks in a row (a Sequential)."""
@@ -274,7 +278,7 @@ class Planner:
 
     def step(self, pointer: str) -> None:
         self.work += 1
-        if self.work > 4 * (self.limits.layers + self.limits.expansion):
+        if self.work > 2 * (self.limits.layers + self.limits.expansion):
             raise in_place(pointer, "the architecture takes too many steps to expand", code="limit-exceeded")
 
     def check_depth(self, pointer: str) -> None:
@@ -287,10 +291,10 @@ class Planner:
             message = f"the network would have more than {self.limits.layers} modules"
             raise in_place(pointer, message, code="limit-exceeded")
 
-    def total(self, parts: Sequence[Plan], pointer: str, body: Plan | None = None) -> tuple[int, int]:
-        """Sums sizes and bytes, and checks them."""
-        size = sum(part.size for part in parts) + (1 if body is None else body.size)
-        memory = sum(part.bytes for part in parts) + (0 if body is None else body.bytes)
+    def total(self, parts: Sequence[Plan], pointer: str) -> tuple[int, int]:
+        """Gives the size and bytes of a container of `parts`, within the limits."""
+        size = sum(part.size for part in parts) + 1
+        memory = sum(part.bytes for part in parts)
         self.check_size(size, pointer)
         self.check_bytes(memory, pointer)
         return size, memory
@@ -335,7 +339,7 @@ def _in_slots(value: object, name: str, slots: list[Slot]) -> object:
         return tuple(_in_slots(item, name, slots) for item in value)
     if isinstance(value, Plan):
         slots.append(Slot(name, value))
-        return SlotPlan(1, 0, slots[-1])
+        return SlotPlan(value.size, 0, slots[-1])
     return value
 
 
