@@ -16,7 +16,7 @@ from torch.nn import functional
 from app.language.errors import bad_arguments, limit_exceeded
 from app.language.making import META, check_device, check_size, maker
 from app.language.members import Subject
-from app.language.operators import check_length, kind_of
+from app.language.operators import check_flat, check_length, kind_of
 from app.language.running import current_limits
 
 Call = Callable[..., Any]
@@ -30,6 +30,7 @@ def growth(value: Any, limit: int) -> float:
             raise limit_exceeded(f"{value} is too large an argument; at most {limit} is allowed")
         return max(abs(value), 1)
     if isinstance(value, list | tuple):
+        check_flat(value)
         return math.prod(growth(part, limit) for part in value)
     return 1
 

@@ -45,8 +45,17 @@ _NO_CALLS: Mapping[str, Callable[..., object]] = MappingProxyType({})
 
 
 def _bindings() -> dict[str, Any]:
-    """Every name that compiled code may reach besides its own locals."""
-    bound: dict[str, Any] = {"__builtins__": {}, "@slice": slice, "@call": current, "@settle": explain}
+    """Every name that compiled code may reach besides its own locals.
+
+    `__import__` is there for PyTorch's C code alone, which imports through its caller's builtins: no tree that was
+    checked can name it.
+    """
+    bound: dict[str, Any] = {
+        "__builtins__": {"__import__": __import__},
+        "@slice": slice,
+        "@call": current,
+        "@settle": explain,
+    }
     bound |= {"@inf": float("inf"), "@nan": float("nan"), "@pi": torch.pi}
     bound |= {"@LanguageError": LanguageError, "@UnboundLocalError": UnboundLocalError}
     bound |= {f"@torch.{name}": getattr(torch, name) for name in DTYPES | DTYPE_ALIASES}

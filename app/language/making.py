@@ -54,13 +54,29 @@ def _as_meta(value: Any) -> Any:
     return value.to(META) if isinstance(value, Tensor) and value.ndim else value
 
 
+def _is_small(args: tuple[Any, ...], kwargs: dict[str, Any], limit: int) -> bool:
+    """Says whether plain sizes, as in `zeros(2, 3)`, need no second look."""
+    if kwargs or not 0 < len(args) <= 8:
+        return False
+    count = 1
+    for arg in args:
+        if arg.__class__ is not int or not 0 <= arg <= limit:
+            return False
+        count *= arg
+    return count * 16 <= limit
+
+
 def maker(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Wraps a function that makes a tensor of sizes (`zeros`, `randn`, `arange`, ...)."""
+
+    plain = function.__name__ in ("zeros", "ones", "rand", "randn")
 
     @wraps(function)
     def make(*args: Any, **kwargs: Any) -> Tensor:
         here = current()
         check_device(kwargs.pop("device", None), here.device)
+        if plain and _is_small(args, kwargs, here.limits.tensor_bytes):
+            return function(*args, dtype=here.dtype, device=here.device)
         for arg in args:
             check_flat(arg)
         imagined = on_meta(function, args, kwargs)

@@ -121,6 +121,8 @@ def _check_index(index: Any) -> None:
     for part in index if isinstance(index, tuple) else (index,):
         if not isinstance(part, INDEXES):
             raise bad_arguments(f"a tensor cannot be indexed with {kind_of(part)}")
+        if part.__class__ is list or part.__class__ is tuple:
+            check_flat(part)
 
 
 def _element(values: Any, index: Any) -> Any:
@@ -198,14 +200,16 @@ def output(value: Any) -> Any:
             output(part)
         return value
     check_flat(value)
-    _check_output(value)
+    _check_output(value, 0)
     return value
 
 
-def _check_output(value: Any) -> None:
+def _check_output(value: Any, depth: int) -> None:
     if isinstance(value, list | tuple):
+        if depth > current_limits().nesting:
+            raise limit_exceeded(f"forward returned lists nested more than {current_limits().nesting} deep")
         for part in value:
-            _check_output(part)
+            _check_output(part, depth + 1)
     elif value is not None and not isinstance(value, Tensor | int | float):
         raise LanguageError(
             f"forward returned {kind_of(value)}; outputs are tensors, numbers, tuples and lists of them",

@@ -263,6 +263,23 @@ def test_a_module_list_is_not_called() -> None:
     assert (explain(caught.value).code, explain(caught.value).line) == ("bad-arguments", 1)
 
 
+@pytest.mark.parametrize(
+    "use",
+    ["x[y]", "x.view(y)", "x.repeat(y)", "zeros(y)", "where(x > 0, x, y)", "tensor(y)", "y == y", "meshgrid(y)", "y"],
+)
+def test_a_list_that_doubles_inside_itself_hangs_nothing(use: str) -> None:
+    source = f"y = [1]\nfor i in range(60):\n    y = [y, y]\nreturn {use}"
+    with pytest.raises((LanguageError, TypeError)) as caught:
+        run(source, torch.ones(2, 4))
+    assert explain(caught.value).code in ("limit-exceeded", "bad-arguments")
+
+
+def test_code_of_pytorch_may_import_while_a_forward_runs() -> None:
+    """Some functions import through the builtins of their caller; the language itself has no such name."""
+    with pytest.raises((TypeError, RuntimeError)):
+        run("return where(x > 0, x, [1])", torch.ones(2, 4))
+
+
 # --- the loop budget ---
 
 

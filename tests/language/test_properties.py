@@ -157,7 +157,8 @@ getattr setattr eval exec open compile type object globals os system canary lamb
 class return yield await async with try except raise del global nonlocal assert while break continue pass is not and or
 None True False ... 0 1 -1 1e999 10**10 9999999999999999999 'x' "a b" b'x' f'{x}' f"{x.__class__}" r'\\d' x y self torch
 F
-nn relu zeros range enumerate zip reversed children linear weight training shape data T add_ append pop ( ) [ ] { } , . =
+nn relu zeros range enumerate zip reversed children linear weight training shape data T add_ append pop ( ) [ ] { } , .
+=
 == != < > <= >= += -= *= ** * / // % @ & | ^ ~ ! := -> ; \\ ` $ ? \u00e9 \uff58 \ufb03 \u202e \0 \ud800
 """
 PARTS = [*FRAGMENTS.split(), "\n", "\n    ", "\t", "# "]

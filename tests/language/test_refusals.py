@@ -319,6 +319,7 @@ def test_warnings_of_the_parser_are_not_shown(recwarn: pytest.WarningsRecorder) 
         ("y = linaer(x)", "did you mean linear"),
         ("y = self.linaer(x)", "did you mean linear"),
         ("y = x.rellu()", "has no"),
+        ("for block in self._modules.values():\n    y = block(x)", r"children\(\)"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(text: str, hint: str) -> None:
@@ -341,6 +342,19 @@ def test_a_refusal_names_line_and_column_counted_from_one(lines: list[str], line
         with pytest.raises(LanguageError) as caught:
             compile_forward(source, SCOPE, LIMITS)
         assert (caught.value.line, caught.value.column) == (line, column)
+
+
+@pytest.mark.parametrize("indentation", ["", "        ", "\t"])
+def test_a_forward_copied_out_of_a_class_keeps_its_indentation_and_its_columns(indentation: str) -> None:
+    lines = [f"{indentation}{line}" for line in ("# 中文", "if x.sum() > 0:", "    x = x + 1", "", "return x")]
+    for source in (lines, "\n".join(lines), "\n".join(["", *lines])):
+        assert torch.equal(compile_forward(source, SCOPE, LIMITS).bind({})(None, torch.ones(2)), torch.full((2,), 2.0))
+    for wrong in ("y = x + unknown", "x = 1 +", "x = x.cuda()"):
+        with pytest.raises(LanguageError) as caught:
+            compile_forward([f"{indentation}{wrong}", *lines], SCOPE, LIMITS)
+        with pytest.raises(LanguageError) as plain:
+            compile_forward([wrong, "return x"], SCOPE, LIMITS)
+        assert (caught.value.line, caught.value.column) == (1, (plain.value.column or 0) + len(indentation))
 
 
 def test_limits_of_length_nodes_and_lists_hold() -> None:
