@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from app.errors import LabError, Malformed, NotAcceptable, TooLarge, Unprocessable, UnsupportedMedia
 from app.settings import Limits
 from app.tensors.codecs import npy, npz, pt, safetensors
-from app.tensors.codecs.registry import CODECS, codec_of_body, codec_of_reply
+from app.tensors.codecs.registry import CODECS, codec_of_body
 from app.tensors.dtypes import DTYPES
 from app.tensors.torch_dtypes import torch_dtype
 
@@ -379,26 +379,3 @@ def test_formats_are_found_by_media_type_and_by_name():
     assert codec_of_body("application/x-npy").name == "npy"
     with pytest.raises(UnsupportedMedia, match="text/csv"):
         codec_of_body("text/csv")
-
-
-@pytest.mark.parametrize(
-    ("accept", "requested", "name"),
-    [
-        ("", None, "json"),
-        ("*/*", None, "json"),
-        ("application/x-npy", None, "npy"),
-        ("application/json;q=0.5, application/x-npz", None, "npz"),
-        ("text/html, application/*;q=0.1", None, "json"),
-        ("application/x-npy;q=0, application/x-pytorch;q=0.2", None, "pt"),
-        ("application/octet-stream", None, "safetensors"),
-        ("text/html", "npy", "npy"),
-    ],
-)
-def test_the_reply_is_what_format_or_accept_asks_for(accept: str, requested: str | None, name: str):
-    assert codec_of_reply(accept, requested).name == name
-
-
-@pytest.mark.parametrize(("accept", "requested"), [("text/html", None), ("application/x-npy;q=0", None), ("", "csv")])
-def test_a_reply_in_no_known_format_is_not_acceptable(accept: str, requested: str | None):
-    with pytest.raises(NotAcceptable):
-        codec_of_reply(accept, requested)

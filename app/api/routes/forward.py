@@ -61,8 +61,9 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [
         (b"content-type", reply.media_type.encode()),
         (b"content-length", b"%d" % len(reply.body)),
-        (b"etag", b'"%d"' % reply.revision if reply.revision is not None else b""),
     ]
+    if reply.revision is not None:
+        headers.append((b"etag", b'"%d"' % reply.revision))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 

@@ -2,7 +2,7 @@
 
 from app.tensors.codecs import json_body, npy, npz, pt, safetensors
 from app.tensors.codecs.base import Codec
-from app.tensors.media_types import MEDIA_TYPES, Format, format_of_body, format_of_reply
+from app.tensors.media_types import MEDIA_TYPES, Format, format_of_body
 
 CODECS: dict[Format, Codec] = {
     "json": Codec("json", MEDIA_TYPES["json"], json_body.decode, json_body.encode),
@@ -11,6 +11,7 @@ CODECS: dict[Format, Codec] = {
     "npz": Codec("npz", MEDIA_TYPES["npz"], npz.decode, npz.encode),
     "pt": Codec("pt", MEDIA_TYPES["pt"], pt.decode, pt.encode),
 }
+_BY_MEDIA_TYPE = {codec.media_type: codec for codec in CODECS.values()}
 
 
 def codec_of_body(content_type: str) -> Codec:
@@ -18,6 +19,6 @@ def codec_of_body(content_type: str) -> Codec:
     return CODECS[format_of_body(content_type)]
 
 
-def codec_of_reply(accept: str, requested: str | None = None) -> Codec:
-    """The codec for the reply, by `?format=` or `Accept`. Raises NotAcceptable."""
-    return CODECS[format_of_reply(accept, requested)]
+def codec_of_reply(media_type: str) -> Codec:
+    """The codec that writes `media_type`, one of `MEDIA_TYPES`. Raises KeyError for others."""
+    return _BY_MEDIA_TYPE[media_type]
