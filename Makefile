@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 run: install
-	$(BIN)/model-lab serve --host $(HOST) --port $(PORT) --data-dir data
+	$(BIN)/model-lab serve --host $(HOST) --port $(PORT)
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least grave lines of the log")
     access_log: bool = Field(False, description="one log line for every request")
     allow_without_key: bool = Field(
         False, description="serve other addresses than loopback although anybody who reaches them may do anything"
