@@ -130,6 +130,12 @@ _CODES = (
     ),
     ProblemCode("limit-exceeded", 422, "A limit is exceeded", "The operator limits what one request may ask for."),
     ProblemCode("bad-index", 422, "The index does not fit", "An index is a NumPy basic index as text, such as `0, :`."),
+    ProblemCode(
+        "absent-device",
+        409,
+        "The network's device is not here",
+        "Move the network with `PUT .../device`, or bring it back.",
+    ),
     ProblemCode("unknown-device", 422, "There is no such device", "`GET /v1/devices` lists those that are there."),
     ProblemCode("unsupported-dtype", 422, "That dtype cannot be used here", "`detail` lists those that can."),
     ProblemCode(

@@ -50,8 +50,8 @@ class WorkerPool(ABC):
         The reply's type is the one that the task's docstring names.
 
         Raises: the `LabError` of the task; `DeadlineExceeded` when it ran or waited for more than
-        `deadline_seconds` (None: the setting); `Busy` when too many tasks wait; `Unavailable` when the workers it
-        was given to died.
+        `deadline_seconds` (None: the setting); `Busy` when too many tasks wait; `Conflict` for a device that the
+        pool does not have; `Unavailable` when the workers it was given to died.
         """
 
     @abstractmethod

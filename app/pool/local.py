@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
+from app.errors import Busy, Conflict, DeadlineExceeded, LabError, Unavailable
 from app.messages import Failure, Reply, Task, from_failure
 from app.pool.base import WorkerInfo, WorkerPool, WorkerState
 from app.pool.devices import chosen_devices
@@ -196,7 +196,14 @@ class LocalPool(WorkerPool):
         await asyncio.gather(*(slot.stop(self._settings.drain_seconds) for slot in self._slots.values()))
 
     async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
-        slot = self._slots[device] if device is not None else self._least_busy()
+        slot = self._least_busy() if device is None else self._slots.get(device)
+        if slot is None:
+            present = ", ".join(self._slots)
+            raise Conflict(
+                f"There is no device {device} here (any more); present: {present}. Move the network to one of them.",
+                code="absent-device",
+                extra={"devices": list(self._slots)},
+            )
         reply = await slot.submit(task, deadline_seconds or self._settings.deadline_seconds)
         if isinstance(reply, Failure):
             raise from_failure(reply)

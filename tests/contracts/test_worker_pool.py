@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from app.db.migrations import migrate
-from app.errors import Busy, DeadlineExceeded, Unavailable, Unprocessable
+from app.errors import Busy, Conflict, DeadlineExceeded, Unavailable, Unprocessable
 from app.messages import CheckArchitecture, Checked, ReportStatus, ShapeSpec, Status
 from app.pool.base import WorkerPool
 from app.pool.local import LocalPool
@@ -88,6 +88,14 @@ class WorkerPoolContract:
             assert os.getpid() not in pids
 
         self.run(tmp_path, scenario, devices="cpu:0,cpu:1")
+
+    def test_a_device_that_is_not_there_is_a_conflict_that_lists_those_present(self, tmp_path):
+        async def scenario(pool):
+            with pytest.raises(Conflict, match="cpu:0") as caught:
+                await pool.submit(ReportStatus(), device="cpu:7")
+            assert caught.value.code == "absent-device"
+
+        self.run(tmp_path, scenario)
 
     def test_answers_belong_to_their_tasks_when_many_are_under_way(self, tmp_path):
         async def scenario(pool):
