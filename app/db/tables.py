@@ -101,6 +101,19 @@ revisions = sa.Table(
     sqlite_with_rowid=False,
 )
 
+artifacts = sa.Table(
+    "artifacts",
+    metadata,
+    sa.Column("workspace", name_text(), primary_key=True),
+    sa.Column("name", name_text(), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),  # "tensor", "list" or "dict"
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
+    sa.Column("tensor_count", sa.BigInteger, nullable=False),
+    sa.Column("byte_count", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
+)
+
 blocks = sa.Table(
     "blocks",
     metadata,
