@@ -34,6 +34,8 @@ class NewNetwork:
     parameter_count: int
     parameter_bytes: int
     head_revision: int = 1
+    layout: bytes | None = None  # JSON of its modules, names and ties; None for networks of the first format
+    keep_last: int | None = None  # how many revisions are kept, None: all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class NetworkSummary:
     parameter_count: int
     parameter_bytes: int
     head_revision: int
+    keep_last: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -101,6 +104,14 @@ def find_resolved(connection: sa.Connection, network_id: str) -> bytes | None:
     return None if value is None else bytes(value)
 
 
+def find_layout(connection: sa.Connection, network_id: str) -> tuple[bytes | None, bytes] | None:
+    """The layout (None for a network of the first format) and the resolved architecture; they never change."""
+    row = connection.execute(
+        sa.select(networks.c.layout, networks.c.resolved).where(networks.c.id == network_id)
+    ).one_or_none()
+    return None if row is None else (None if row[0] is None else bytes(row[0]), bytes(row[1]))
+
+
 def list_page(
     connection: sa.Connection, workspace: str, *, after: str | None = None, limit: int = 100
 ) -> list[NetworkSummary]:
@@ -115,7 +126,7 @@ def list_page(
 
 
 def update(connection: sa.Connection, workspace: str, name: str, /, **changes: Any) -> NetworkRow | None:
-    """Changes columns (`name`, `labels`, `device`) of one network; None if there is no such network.
+    """Changes columns (`name`, `labels`, `device`, `keep_last`) of one network; None if there is no such network.
 
     Raises Conflict (`name-taken`) for a name that another network has; the transaction is lost then.
     """

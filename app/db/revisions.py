@@ -11,7 +11,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from app.db.columns import database_time
-from app.db.tables import networks, revisions
+from app.db.tables import checkpoints, networks, revisions
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class NewRevision:
     operation: str  # "create", "edit", ...
     author: str | None = None
     detail: Mapping[str, object] = field(default_factory=dict)  # JSON
+    requires_grad: Mapping[str, bool] | None = None  # by name, where it is not as it was built; None: nowhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +46,36 @@ def insert(connection: sa.Connection, revision: NewRevision) -> RevisionRow:
 def advance_head(connection: sa.Connection, network_id: str, expected: int, revision: NewRevision) -> bool:
     """Makes `revision` the head if `expected` still is; False, and nothing written, if another came first.
 
-    False also when the network was deleted meanwhile.
+    False also when the network was deleted meanwhile. What the network keeps no longer goes.
     """
-    swapped = connection.execute(
+    kept = connection.execute(
         sa.update(networks)
         .where(networks.c.id == network_id, networks.c.head_revision == expected)
         .values(head_revision=revision.number, updated_at=database_time())
-    )
-    if swapped.rowcount != 1:
+        .returning(networks.c.keep_last)
+    ).one_or_none()
+    if kept is None:
         return False
     insert(connection, revision)
+    if kept.keep_last is not None:
+        prune(connection, network_id, revision.number, kept.keep_last)
     return True
+
+
+def prune(connection: sa.Connection, network_id: str, head: int, keep_last: int) -> int:
+    """Forgets all but the newest `keep_last` revisions and those with a tag; returns how many.
+
+    The caller holds the network's row, so that no tag is put on what goes.
+    """
+    tagged = sa.select(checkpoints.c.number).where(checkpoints.c.network_id == network_id)
+    gone = connection.execute(
+        sa.delete(revisions).where(
+            revisions.c.network_id == network_id,
+            revisions.c.number <= head - max(1, keep_last),
+            revisions.c.number.not_in(tagged),
+        )
+    )
+    return gone.rowcount
 
 
 def find(connection: sa.Connection, network_id: str, number: int) -> RevisionRow | None:

@@ -35,6 +35,8 @@ networks = sa.Table(
     sa.Column("head_revision", sa.BigInteger, nullable=False),
     sa.Column("parameter_count", sa.BigInteger, nullable=False),
     sa.Column("parameter_bytes", sa.BigInteger, nullable=False),
+    sa.Column("layout", sa.LargeBinary),  # modules, names and ties: JSON; NULL for networks of the first format
+    sa.Column("keep_last", sa.BigInteger),  # how many revisions are kept; NULL keeps all
     sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
     sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
     sa.UniqueConstraint("workspace", "name"),
@@ -97,6 +99,7 @@ revisions = sa.Table(
     sa.Column("operation", sa.Text, nullable=False),  # what made it: "create", "edit", ...
     sa.Column("author", sa.Text),  # who: the key's name, or NULL where no keys are made
     sa.Column("detail", OrderedJson, nullable=False),
+    sa.Column("requires_grad", OrderedJson),  # name -> bool, where it is not as it was built; NULL: nowhere
     sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
     sqlite_with_rowid=False,
 )
@@ -112,6 +115,18 @@ artifacts = sa.Table(
     sa.Column("byte_count", sa.BigInteger, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
     sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
+)
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    sa.Column("network_id", sa.Text, primary_key=True),
+    sa.Column("tag", name_text(), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("author", sa.Text),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.ForeignKeyConstraint(["network_id", "number"], ["revisions.network_id", "revisions.number"], ondelete="CASCADE"),
+    sa.Index("ix_checkpoints_network_id_number", "network_id", "number"),
 )
 
 blocks = sa.Table(
