@@ -8,12 +8,10 @@ import torch
 
 from app.errors import NotAcceptable
 from app.settings import Limits
+from app.tensors.bounds import MOST_TENSORS
 
 Tensors = torch.Tensor | list[torch.Tensor] | dict[str, torch.Tensor]
 Writable = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
-
-MOST_TENSORS = 100_000  # in one body
-LONGEST_NAME = 1_024  # characters
 
 
 class Decode(Protocol):
@@ -50,8 +48,3 @@ def named(tensors: Writable, format_name: str) -> dict[str, torch.Tensor]:
     if len(tensors) > MOST_TENSORS:
         raise NotAcceptable(f"{format_name} of {len(tensors)} tensors; at most {MOST_TENSORS} are written.")
     return {str(position): tensor for position, tensor in enumerate(tensors)}
-
-
-def cannot_hold(format_name: str, name: str, dtype: str) -> NotAcceptable:
-    what = f"'{name}' is {dtype}" if name else f"The tensor is {dtype}"
-    return NotAcceptable(f"{what}, which {format_name} cannot hold; ask for another format.")

@@ -6,7 +6,8 @@ import torch
 
 from app.errors import in_place, pointer_to
 from app.settings import Limits
-from app.tensors.codecs.base import MOST_TENSORS, Tensors, Writable
+from app.tensors.bounds import MOST_TENSORS
+from app.tensors.codecs.base import Tensors, Writable
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
 from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.strict_json import read_json

@@ -1,27 +1,18 @@
-"""`.npy`: one tensor, without pickle. Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+"""`.npy`: one tensor, without pickle. What its header may say is in `app.tensors.npy_header`.
 
 What is C-contiguous and little-endian is read without a copy.
 """
 
-import io
-import math
-
 import numpy as np
 import torch
-from numpy.lib import format as npy_format
 
-from app.errors import Malformed, NotAcceptable, in_place
+from app.errors import Malformed, NotAcceptable
 from app.settings import Limits
+from app.tensors.booleans import check_booleans
 from app.tensors.buffers import bytes_of, tensor_over
-from app.tensors.codecs.base import Writable, cannot_hold, named
-from app.tensors.dtypes import DTYPES, Dtype
-from app.tensors.shapes import check_shape
+from app.tensors.codecs.base import Writable, named
+from app.tensors.npy_header import read_npy_header, write_npy_header
 from app.tensors.torch_dtypes import dtype_name
-
-_HEADER_BYTES = 10_000
-_BY_NUMPY: dict[str, Dtype] = {
-    np.dtype(dtype.numpy).newbyteorder("=").str: dtype for dtype in DTYPES.values() if dtype.numpy
-}
 
 
 def decode(body: bytes | memoryview, *, limits: Limits) -> torch.Tensor:
@@ -31,52 +22,21 @@ def decode(body: bytes | memoryview, *, limits: Limits) -> torch.Tensor:
 
 def read_array(body: bytes | memoryview, limits: Limits, pointer: str) -> torch.Tensor:
     """As `decode`, for an array that stands at `pointer` of something larger."""
-    shape, fortran, kind, start = _read_header(body)
-    found = _BY_NUMPY.get(kind.newbyteorder("=").str) if kind.names is None and kind.subdtype is None else None
-    if found is None:
-        names = ", ".join(dtype.name for dtype in _BY_NUMPY.values())
-        raise in_place(pointer, f"arrays of {str(kind)[:60]} are not read; there are {names}", code="bad-dtype")
-    check_shape(shape, found, limits, pointer)
-    size = found.item_bytes * math.prod(shape)
-    if len(body) - start != size:
-        raise Malformed(f"The .npy file holds {len(body) - start} bytes of data where its header promises {size}.")
-    stored = tuple(reversed(shape)) if fortran else shape
-    if kind.byteorder == ">":
-        swapped = np.frombuffer(body, dtype=kind, offset=start).astype(kind.newbyteorder("<"))
-        tensor = torch.from_numpy(swapped).view(stored)
+    header = read_npy_header(body, limits, pointer)
+    found, shape, start = header.dtype, header.shape, header.start
+    if len(body) - start != header.data_bytes:
+        raise Malformed(
+            f"The .npy file holds {len(body) - start} bytes of data where its header promises {header.data_bytes}."
+        )
+    stored = tuple(reversed(shape)) if header.fortran else shape
+    if header.swapped:
+        kind = np.dtype(found.numpy).newbyteorder(">")
+        tensor = torch.from_numpy(np.frombuffer(body, dtype=kind, offset=start).astype(found.numpy)).view(stored)
     else:
         if found.kind == "boolean":
             check_booleans(memoryview(body)[start:], pointer)
         tensor = tensor_over(body, found.name, stored, start)
-    return tensor.permute(*reversed(range(len(shape)))).contiguous() if fortran and len(shape) > 1 else tensor
-
-
-def _read_header(body: bytes | memoryview) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
-    stream = io.BytesIO(bytes(memoryview(body)[: _HEADER_BYTES + 16]))
-    try:
-        version = npy_format.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, kind = npy_format.read_array_header_1_0(stream, max_header_size=_HEADER_BYTES)
-        elif version == (2, 0):
-            shape, fortran, kind = npy_format.read_array_header_2_0(stream, max_header_size=_HEADER_BYTES)
-        else:
-            raise Malformed(f"The .npy file has version {version[0]}.{version[1]}; 1.0 and 2.0 are read.")
-    except Malformed:
-        raise
-    except Exception as error:  # noqa: BLE001 - a broken header may fail anywhere in NumPy's reader of Python literals
-        raise Malformed(f"This is not a .npy file: {str(error)[:200]}.") from None
-    if any(type(size) is not int or size < 0 for size in shape):
-        raise Malformed("The .npy file has a shape that is none.")
-    return tuple(shape), fortran, kind, stream.tell()
-
-
-def check_booleans(data: memoryview, pointer: str) -> None:
-    """Booleans are the bytes 0 and 1; others make PyTorch's own functions disagree about them."""
-    values = np.frombuffer(data, dtype=np.uint8)
-    if values.size and values.max() > 1:
-        position = int(np.flatnonzero(values > 1)[0])
-        message = f"element {position} is the byte {values[position]} where a bool is 0 or 1"
-        raise in_place(pointer, message, code="bad-tensor")
+    return tensor.permute(*reversed(range(len(shape)))).contiguous() if header.fortran and len(shape) > 1 else tensor
 
 
 def encode(tensors: Writable) -> bytes:
@@ -93,10 +53,4 @@ def encode(tensors: Writable) -> bytes:
 
 def header_of(tensor: torch.Tensor, name: str) -> bytes:
     """The `.npy` header for a tensor; its bytes follow. Raises NotAcceptable."""
-    dtype = DTYPES.get(dtype_name(tensor.dtype))
-    if dtype is None or dtype.numpy is None:
-        raise cannot_hold("npy", name, dtype_name(tensor.dtype))
-    stream = io.BytesIO()
-    description = {"descr": np.dtype(dtype.numpy).str, "fortran_order": False, "shape": tuple(tensor.shape)}
-    npy_format.write_array_header_1_0(stream, description)
-    return stream.getvalue()
+    return write_npy_header(name, dtype_name(tensor.dtype), tuple(tensor.shape))

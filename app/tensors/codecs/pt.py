@@ -11,7 +11,8 @@ import torch
 
 from app.errors import Malformed, Unprocessable, pointer_to
 from app.settings import Limits
-from app.tensors.codecs.base import LONGEST_NAME, MOST_TENSORS, Tensors, Writable
+from app.tensors.bounds import LONGEST_NAME, MOST_TENSORS
+from app.tensors.codecs.base import Tensors, Writable
 from app.tensors.codecs.zip_limits import open_zip
 from app.tensors.dtypes import DTYPES
 from app.tensors.shapes import check_shape

@@ -6,7 +6,7 @@ import zlib
 
 from app.errors import Malformed, TooLarge, Unprocessable
 from app.settings import Limits
-from app.tensors.codecs.base import LONGEST_NAME, MOST_TENSORS
+from app.tensors.bounds import LONGEST_NAME, MOST_TENSORS
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
