@@ -3,9 +3,11 @@
 Built once by `app.main` at the start of the application's life; passed as the first argument of every service.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
@@ -21,8 +23,8 @@ DEFAULT_WORKSPACE = "default"
 
 @dataclass(frozen=True)
 class Lab:
-    """The parts of a running service. `in_flight` holds the idempotency keys of requests that have not ended,
-    `catalogs` what workers have told once and for all."""
+    """The parts of a running service. `in_flight` holds the idempotency keys of requests that have not ended, `turns`
+    a lock for each network that is being changed, `catalogs` what workers have told once and for all."""
 
     settings: Settings
     database: Database
@@ -30,6 +32,7 @@ class Lab:
     pool: WorkerPool
     workspace: str = DEFAULT_WORKSPACE
     in_flight: set[tuple[str, str]] = field(default_factory=set)
+    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
 
 

@@ -27,6 +27,15 @@ _INSERT_MANIFEST_TENSOR = """
 INSERT INTO manifest_tensors (manifest, position, name, tensor) VALUES (?, ?, ?, ?)
 ON CONFLICT (manifest, position) DO NOTHING
 """
+_COPY_TENSOR_CHUNKS = """
+INSERT INTO tensor_chunks (tensor, position, chunk) SELECT ?, position, chunk FROM tensor_chunks WHERE tensor = ?
+ON CONFLICT (tensor, position) DO NOTHING
+"""
+_CHUNKS_OF_TENSOR = "SELECT chunk FROM tensor_chunks WHERE tensor = ? ORDER BY position"
+_CHANGED_CHUNKS = """
+SELECT n.position FROM tensor_chunks n JOIN tensor_chunks o ON o.tensor = ? AND o.position = n.position
+WHERE n.tensor = ? AND n.chunk <> o.chunk ORDER BY n.position
+"""
 _TENSORS = "SELECT digest, dtype, shape, byte_count, chunk_bytes FROM tensors WHERE digest IN (...)"
 _MANIFEST = "SELECT 1 FROM manifests WHERE digest = ?"
 _MANIFEST_TENSORS = """
@@ -54,6 +63,26 @@ def keep_tensors(connection: sa.Connection, tensors: Mapping[str, tuple[CutTenso
         parts.extend((key, position, bytes.fromhex(chunk)) for position, chunk in enumerate(chunks))
     execute_many(connection, _INSERT_TENSOR, rows)
     execute_many(connection, _INSERT_TENSOR_CHUNK, parts)
+
+
+def keep_patched(connection: sa.Connection, cut: CutTensor, base: str, changed: Mapping[int, str]) -> None:
+    """Stores a tensor that has the chunks of the tensor `base` but for those in `changed` (position -> digest)."""
+    key, stored = bytes.fromhex(cut.stored.digest), cut.stored
+    shape = orjson.dumps(stored.shape).decode()
+    execute_many(connection, _INSERT_TENSOR, [(key, stored.dtype, shape, stored.byte_count, cut.chunk_bytes)])
+    rows = [(key, position, bytes.fromhex(chunk)) for position, chunk in sorted(changed.items())]
+    execute_many(connection, _INSERT_TENSOR_CHUNK, rows)
+    execute_many(connection, _COPY_TENSOR_CHUNKS, [(key, bytes.fromhex(base))])
+
+
+def chunks_of(connection: sa.Connection, tensor: str) -> list[str]:
+    """Digests of a tensor's chunks, in order."""
+    return [bytes(row[0]).hex() for row in fetch(connection, _CHUNKS_OF_TENSOR, [bytes.fromhex(tensor)])]
+
+
+def find_changed_chunks(connection: sa.Connection, old: str, new: str) -> list[int]:
+    """Positions at which two tensors, cut alike, have different chunks."""
+    return [row[0] for row in fetch(connection, _CHANGED_CHUNKS, [bytes.fromhex(old), bytes.fromhex(new)])]
 
 
 def keep_manifest(connection: sa.Connection, digest: str, entries: Sequence[tuple[str, str]]) -> None:

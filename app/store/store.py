@@ -5,7 +5,7 @@ leaves nothing that refers to something missing. Everything read is checked agai
 good for (revisions, artifacts) is not known here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -14,12 +14,12 @@ from app.errors import Damaged, NotFound
 from app.store import chunks, manifests
 from app.store.digests import digest_chunk, digest_manifest, digest_tensor
 from app.store.manifests import CutTensor
+from app.store.patch import READ_BYTES, Patch, changed_positions, place, read_chunks_into
 from app.store.tensors import StoredTensor, TensorBytes
 
 MIB = 2**20
 TRANSACTION_BYTES = 64 * MIB  # of chunks in one transaction: others wait no longer than that takes to write
 TRANSACTION_CHUNKS = 10_000
-READ_BYTES = 16 * MIB  # held at once, besides where they are read into
 
 
 class TensorStore:
@@ -39,6 +39,59 @@ class TensorStore:
         for name, tensor in tensors:
             writing.add(name, tensor)
         return writing.finish()
+
+    def derive(self, base: str, changed: Iterable[tuple[Sequence[str], TensorBytes | Patch]]) -> str:
+        """Keeps a manifest that is `base` but for some tensors, and returns its digest.
+
+        `changed` are names that the base has, with the tensor that all of them get (tied names share it). Of a patch
+        only the chunks that were fetched are looked at. Raises NotFound for the base, KeyError for a name it lacks.
+        """
+        entries = {name: stored.digest for name, stored in self.manifest(base).items()}
+        writing = _Writing(self._database, self._chunk_bytes, entries)
+        for names, tensor in changed:
+            if isinstance(tensor, Patch):
+                writing.replace_by_patch(names, tensor)
+            else:
+                writing.replace(names, tensor)
+        return writing.finish()
+
+    def open_patch(self, stored: StoredTensor) -> Patch:
+        """Opens a stored tensor for changes in places; nothing is read yet. Raises Damaged if it is not there."""
+        with self._database.reading() as connection:
+            cut = manifests.find_tensors(connection, [stored.digest]).get(stored.digest)
+        if cut is None:
+            raise Damaged(f"Tensor {stored.digest} is missing from the store.")
+        return Patch(self._database, stored, cut.chunk_bytes)
+
+    def changed_ranges(self, old: StoredTensor, new: StoredTensor) -> list[tuple[int, int]]:
+        """Ranges of bytes (start, stop), chunk by chunk, outside which two tensors of one dtype and shape are equal."""
+        with self._database.reading() as connection:
+            positions = changed_positions(connection, old, new)
+            cut = manifests.find_tensors(connection, [new.digest]).get(new.digest)
+        if positions is None or cut is None:
+            return [(0, new.byte_count)]
+        step = cut.chunk_bytes
+        return [(position * step, min((position + 1) * step, new.byte_count)) for position in positions]
+
+    def read_change_into(self, old: StoredTensor, new: StoredTensor, buffer: memoryview) -> None:
+        """Makes `buffer`, which holds the bytes of `old`, hold those of `new`, reading what differs. Raises Damaged."""
+        with self._database.reading() as connection:
+            positions = changed_positions(connection, old, new)
+            if positions is not None:
+                cut = manifests.find_tensors(connection, [new.digest])[new.digest]
+                flat = buffer.cast("B") if buffer.nbytes else buffer
+                read_chunks_into(connection, new, cut.chunk_bytes, positions, flat)
+        if positions is None:
+            self.read_into(new.digest, buffer)
+
+    def keep_manifest(self, entries: Sequence[tuple[str, str]]) -> str:
+        """Keeps a manifest of tensors that are stored: (name, tensor digest), in order. Returns its digest.
+
+        Raises Busy if one of them was collected meanwhile.
+        """
+        digest = digest_manifest(entries)
+        self._database.retrying(lambda connection: manifests.keep_manifest(connection, digest, entries))
+        return digest
 
     def manifest(self, digest: str) -> dict[str, StoredTensor]:
         """Names and tensors, in the order they were put. Raises NotFound, Damaged."""
@@ -103,24 +156,54 @@ class TensorStore:
 class _Writing:
     """One `put` under way: chunks are written whenever enough have gathered, the rest at the end."""
 
-    def __init__(self, database: Database, chunk_bytes: int) -> None:
+    def __init__(self, database: Database, chunk_bytes: int, entries: Mapping[str, str] | None = None) -> None:
         self._database = database
         self._chunk_bytes = chunk_bytes
         self._chunks: dict[str, memoryview] = {}
         self._held_bytes = 0
         self._tensors: dict[str, tuple[CutTensor, Sequence[str]]] = {}
-        self._entries: dict[str, str] = {}
+        self._patched: dict[str, tuple[CutTensor, str, dict[int, str]]] = {}
+        self._entries: dict[str, str] = dict(entries or {})
 
     def add(self, name: str, tensor: TensorBytes) -> None:
         if name in self._entries:
             raise ValueError(f"the name {name!r} was given twice")
+        self._entries[name] = self._add_tensor(tensor)
+
+    def replace(self, names: Sequence[str], tensor: TensorBytes) -> None:
+        self._rename(names, self._add_tensor(tensor))
+
+    def replace_by_patch(self, names: Sequence[str], patch: Patch) -> None:
+        base = patch.stored
+        with self._database.reading() as connection:
+            digests = manifests.chunks_of(connection, base.digest)
+        if len(digests) != -(-base.byte_count // patch.chunk_bytes):
+            raise Damaged(f"Tensor {base.digest} has lost chunks.")
+        changed: dict[int, str] = {}
+        for position, data in patch.fetched():
+            digest = digest_chunk(data)
+            if digest != digests[position]:
+                changed[position] = digests[position] = self._add_chunk(data)
+        digest = digest_tensor(base.dtype, base.shape, digests)
+        if digest != base.digest:
+            stored = StoredTensor(digest, base.dtype, base.shape, base.byte_count)
+            self._patched[digest] = (CutTensor(stored, patch.chunk_bytes), base.digest, changed)
+        self._rename(names, digest)
+
+    def _rename(self, names: Sequence[str], digest: str) -> None:
+        for name in names:
+            if name not in self._entries:
+                raise KeyError(name)
+            self._entries[name] = digest
+
+    def _add_tensor(self, tensor: TensorBytes) -> str:
         data = tensor.data.cast("B") if tensor.data.nbytes else tensor.data
         step = self._chunk_bytes
         digests = [self._add_chunk(data[start : start + step]) for start in range(0, data.nbytes, step)]
         digest = digest_tensor(tensor.dtype, tensor.shape, digests)
         stored = StoredTensor(digest, tensor.dtype, tensor.shape, data.nbytes)
         self._tensors[digest] = (CutTensor(stored, self._chunk_bytes), digests)
-        self._entries[name] = digest
+        return digest
 
     def _add_chunk(self, data: memoryview) -> str:
         digest = digest_chunk(data)
@@ -140,6 +223,8 @@ class _Writing:
         def keep_all(connection: sa.Connection) -> None:
             self._keep_chunks(connection)
             manifests.keep_tensors(connection, self._tensors)
+            for cut, base, changed in self._patched.values():
+                manifests.keep_patched(connection, cut, base, changed)
             manifests.keep_manifest(connection, manifest, entries)
 
         self._database.retrying(keep_all)
@@ -178,7 +263,7 @@ class _Reading:
         pieces: dict[str, dict[int, str]] = {digest: {} for digest in self._waiting}
         for tensor, position, chunk, data in chunks.read_of_tensors(self._connection, list(self._waiting)):
             for buffer in self._buffers[tensor]:
-                _place(self._waiting[tensor], position, data, buffer)
+                place(self._waiting[tensor].stored, self._waiting[tensor].chunk_bytes, position, data, buffer)
             pieces[tensor][position] = chunk
         for digest, cut in self._waiting.items():
             _check_whole(cut, pieces[digest])
@@ -192,16 +277,9 @@ class _Reading:
             for _, position, chunk, data in chunks.read_of_range(
                 self._connection, cut.stored.digest, first, first + step
             ):
-                _place(cut, position, data, buffer)
+                place(cut.stored, cut.chunk_bytes, position, data, buffer)
                 pieces[position] = chunk
         _check_whole(cut, pieces)
-
-
-def _place(cut: CutTensor, position: int, data: memoryview, buffer: memoryview) -> None:
-    start = position * cut.chunk_bytes
-    if data.nbytes != min(cut.chunk_bytes, cut.stored.byte_count - start):
-        raise Damaged(f"Chunk {position} of tensor {cut.stored.digest} has the wrong size.")
-    buffer[start : start + data.nbytes] = data
 
 
 def _check_whole(cut: CutTensor, pieces: dict[int, str]) -> None:

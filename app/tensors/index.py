@@ -61,6 +61,26 @@ class Index:
                 return
         yield from _shifted(_offsets(outer), 0, run)
 
+    def touched(self, item_bytes: int, granule_bytes: int) -> Iterator[tuple[int, int]]:
+        """Ranges of bytes, ascending, that hold the elements, with gaps shorter than a granule left in.
+
+        Every aligned granule of storage that a range meets lies in a range that begins and ends with an element, and
+        there are never many more ranges than granules, however the elements are spread.
+        """
+        if any(dimension.count == 0 for dimension in self._dimensions):
+            return
+        low, high = 0, item_bytes
+        outer = list(zip(self._dimensions, _strides(self.source, item_bytes), self.source, strict=True))
+        while outer:
+            dimension, stride, _ = outer[-1]
+            gap = abs(dimension.step) * stride - (high - low)
+            if dimension.count > 1 and gap >= granule_bytes:
+                break
+            outer.pop()
+            low += _lowest(dimension) * stride
+            high += (_lowest(dimension) + (dimension.count - 1) * abs(dimension.step)) * stride
+        yield from _shifted(_offsets(outer), low, high - low)
+
 
 def read_index(text: str, shape: tuple[int, ...], *, pointer: str = "/index") -> Index:
     """Reads an index and fits it to `shape`. Raises Unprocessable (`bad-index`) naming the part and the size."""
