@@ -21,6 +21,7 @@ _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # class 08: connection; 57P01-03: shut down, crashed, starting; 53300: too many connections; 53200: out of memory
 _POSTGRESQL_AWAY = re.compile(r"08...|57P0[1234]|53300|53200|58030")
 _POSTGRESQL_BUSY = re.compile(r"55P03|40001|40P01|57014|25P0[34]")  # lock, serialisation, deadlock, timeouts
+_POSTGRESQL_REFERENCE = "23503"
 _POSTGRESQL_DAMAGED = re.compile(r"XX00[12]")
 
 
@@ -30,6 +31,12 @@ def unavailable() -> Unavailable:
 
 def busy() -> Busy:
     return Busy("The database has too much to do at once; try again.", extra={"retry_after_seconds": RETRY_SECONDS})
+
+
+def collected() -> Busy:
+    """A foreign key was refused: what it means was there when the request began, and was deleted meanwhile."""
+    message = "Something that this refers to was deleted meanwhile; try again."
+    return Busy(message, extra={"retry_after_seconds": RETRY_SECONDS})
 
 
 def full() -> StorageFull:
@@ -67,7 +74,10 @@ def is_refused_write(error: BaseException) -> bool:
 
 
 def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest is detail
+    detailed = getattr(error, "sqlite_errorcode", 0)
+    if detailed == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return collected()
+    code = detailed & 0xFF  # the primary code; the rest is detail
     if code == sqlite3.SQLITE_FULL:
         return full()
     if code in _SQLITE_BUSY:
@@ -82,6 +92,8 @@ def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
 def _translate_postgresql(state: str) -> LabError | None:
     if state == "53100":
         return full()
+    if state == _POSTGRESQL_REFERENCE:
+        return collected()
     if _POSTGRESQL_AWAY.fullmatch(state):
         return unavailable()
     if _POSTGRESQL_BUSY.fullmatch(state):

@@ -30,7 +30,6 @@ SELECT tc.tensor, tc.position, c.digest, c.data
 FROM tensor_chunks tc JOIN chunks c ON c.digest = tc.chunk
 WHERE tc.tensor = ? AND tc.position >= ? AND tc.position < ? ORDER BY tc.position
 """
-_DIGESTS_OF_TENSOR = "SELECT chunk FROM tensor_chunks WHERE tensor = ? ORDER BY position"
 
 
 def keep(connection: sa.Connection, chunks: Mapping[str, memoryview]) -> None:
@@ -59,11 +58,6 @@ def read_of_range(
     """The chunks `first` to `stop` - 1 of one tensor, in order; fields as above. Raises Damaged."""
     for row in fetch(connection, _OF_RANGE, [bytes.fromhex(tensor), first, stop]):
         yield _checked(row)
-
-
-def digests_of_tensor(connection: sa.Connection, tensor: str) -> list[str]:
-    """Digests of the chunks of one tensor, in order."""
-    return [bytes(row[0]).hex() for row in fetch(connection, _DIGESTS_OF_TENSOR, [bytes.fromhex(tensor)])]
 
 
 def _checked(row: Row) -> tuple[str, int, str, memoryview]:

@@ -71,7 +71,7 @@ class PieceReader:
     def _chunks_of(self, stored: StoredTensor) -> tuple[CutTensor, list[str]]:
         with self._database.reading() as connection:
             cut = manifests.find_tensors(connection, [stored.digest]).get(stored.digest)
-            digests = chunks.digests_of_tensor(connection, stored.digest)
+            digests = manifests.chunks_of(connection, stored.digest)
         if cut is None:
             raise Damaged(f"Tensor {stored.digest} is missing from the store.")
         if digest_tensor(stored.dtype, stored.shape, digests) != stored.digest:
