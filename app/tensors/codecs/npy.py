@@ -9,10 +9,13 @@ import torch
 from app.errors import Malformed, NotAcceptable
 from app.settings import Limits
 from app.tensors.booleans import check_booleans
+from app.tensors.bounds import check_tensor_name
 from app.tensors.buffers import bytes_of, tensor_over
 from app.tensors.codecs.base import Writable, named
 from app.tensors.npy_header import read_npy_header, write_npy_header
 from app.tensors.torch_dtypes import dtype_name
+
+_SUFFIX = ".npy"
 
 
 def decode(body: bytes | memoryview, *, limits: Limits) -> torch.Tensor:
@@ -37,6 +40,15 @@ def read_array(body: bytes | memoryview, limits: Limits, pointer: str) -> torch.
             check_booleans(memoryview(body)[start:], pointer)
         tensor = tensor_over(body, found.name, stored, start)
     return tensor.permute(*reversed(range(len(shape)))).contiguous() if header.fortran and len(shape) > 1 else tensor
+
+
+def name_of_entry(filename: str) -> str:
+    """The tensor's name of an entry of an `.npz` file. Raises Malformed."""
+    if not filename.endswith(_SUFFIX):
+        raise Malformed(f"The .npz file holds '{filename[:80]}', which is no .npy file.")
+    name = filename.removesuffix(_SUFFIX)
+    check_tensor_name(name)
+    return name
 
 
 def encode(tensors: Writable) -> bytes:

@@ -5,11 +5,11 @@ import zipfile
 
 import torch
 
-from app.errors import Malformed, pointer_to
+from app.errors import pointer_to
 from app.settings import Limits
 from app.tensors.buffers import bytes_of
 from app.tensors.codecs.base import Writable, named
-from app.tensors.codecs.npy import header_of, read_array
+from app.tensors.codecs.npy import header_of, name_of_entry, read_array
 from app.tensors.codecs.zip_limits import open_zip, read_entry
 
 _SUFFIX = ".npy"
@@ -18,11 +18,9 @@ _SUFFIX = ".npy"
 def decode(body: bytes | memoryview, *, limits: Limits) -> dict[str, torch.Tensor]:
     """Reads named tensors, in the file's order. Raises Malformed, Unprocessable, TooLarge."""
     tensors: dict[str, torch.Tensor] = {}
-    with open_zip(body, ".npz", limits) as archive:
+    with open_zip(io.BytesIO(body), ".npz", limits) as archive:
         for entry in archive.infolist():
-            if not entry.filename.endswith(_SUFFIX):
-                raise Malformed(f"The .npz file holds '{entry.filename[:80]}', which is no .npy file.")
-            name = entry.filename.removesuffix(_SUFFIX)
+            name = name_of_entry(entry.filename)
             tensors[name] = read_array(read_entry(archive, entry, ".npz"), limits, pointer_to(name))
     return tensors
 

@@ -6,6 +6,7 @@ Taken are one tensor, a list of tensors, or a dict of named ones; anything else 
 import io
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -21,9 +22,14 @@ from app.tensors.torch_dtypes import dtype_name
 
 def decode(body: bytes | memoryview, *, limits: Limits) -> Tensors:
     """Reads one tensor, a list, or a dict by name, onto the CPU. Raises Malformed, Unprocessable, TooLarge."""
-    open_zip(body, ".pt", limits).close()
+    open_zip(io.BytesIO(body), ".pt", limits).close()
+    return load(io.BytesIO(body), limits)
+
+
+def load(file: io.BytesIO | Path, limits: Limits) -> Tensors:
+    """Reads a file that `open_zip` has looked at. One on disk is mapped into memory, and the tensors lie there."""
     try:
-        value = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
     except pickle.UnpicklingError:
         message = "The .pt file holds more than tensors (it would have to run code to be read); save a state_dict."
         raise Unprocessable(message, code="bad-tensor") from None

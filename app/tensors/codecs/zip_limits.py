@@ -1,23 +1,25 @@
 """ZIP files from outside (npz, pt): what they claim is checked before anything is unpacked."""
 
-import io
 import zipfile
 import zlib
+from typing import BinaryIO
 
 from app.errors import Malformed, TooLarge, Unprocessable
 from app.settings import Limits
 from app.tensors.bounds import LONGEST_NAME, MOST_TENSORS
 
+# what a broken entry may raise while it is unpacked
+BROKEN_ENTRY = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def open_zip(body: bytes | memoryview, what: str, limits: Limits) -> zipfile.ZipFile:
+def open_zip(file: BinaryIO, what: str, limits: Limits) -> zipfile.ZipFile:
     """Opens a ZIP file whose entries, unpacked, stay within the limits.
 
     Raises Malformed; Unprocessable (`limit-exceeded`) for too many entries; TooLarge for too many bytes.
     """
     try:
-        archive = zipfile.ZipFile(io.BytesIO(body))
+        archive = zipfile.ZipFile(file)
         entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, UnicodeDecodeError) as error:
         raise Malformed(f"This is not a {what} file: {str(error)[:200]}.") from None
@@ -43,7 +45,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, what: str) -> b
     try:
         with archive.open(entry) as stream:
             data = stream.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except BROKEN_ENTRY as error:
         raise Malformed(f"'{entry.filename[:80]}' in the {what} file is broken: {str(error)[:200]}.") from None
     if len(data) != entry.file_size:
         raise Malformed(f"'{entry.filename[:80]}' in the {what} file is not as long as stated.")
