@@ -74,12 +74,16 @@ class BuildNetwork(Message, frozen=True):
     pointer: str
     dtype: str = "float32"
     seed: int | None = None
+    rules: bytes | None = None  # JSON: rules of initialisation, run after the first values are drawn
+    rules_seed: int | None = None  # None: the generator goes on
+    rules_pointer: str = "/init"
 
 
-class RunForward(Message, frozen=True):
-    """Run a network. `body` is the request's body, unread. Reply: `Encoded`.
+class RunForward(Message, frozen=True, omit_defaults=True):
+    """Run a network. `body` is the request's body, unread. Reply: `Encoded`, or `Updated` where buffers are kept.
 
-    A JSON body says `revision`, `mode`, `seed` and `capture` itself; what it does not say is taken from here.
+    A JSON body says `revision`, `mode`, `seed`, `capture` and `update_buffers` itself; what it does not say is taken
+    from here.
     `revision` other than the head's is looked up by the worker.
     """
 
@@ -91,6 +95,7 @@ class RunForward(Message, frozen=True):
     mode: Mode = "eval"
     seed: int | None = None
     capture: list[str] = []
+    update_buffers: bool = False
 
 
 class ListModules(Message, frozen=True):
@@ -117,6 +122,71 @@ class ReadParameter(Message, frozen=True):
     accept: str
 
 
+class ReadHistogram(Message, frozen=True):
+    """Count the values of one parameter or buffer, or of the part `index` of it. Reply: `Encoded` (JSON)."""
+
+    network: NetworkRef
+    parameter: str
+    index: str | None
+    bins: int
+
+
+class ReplaceParameter(Message, frozen=True):
+    """Write a whole parameter or buffer. `body` is the request's body, unread. Reply: `Changed`."""
+
+    network: NetworkRef
+    parameter: str
+    body: bytes
+    content_type: str
+
+
+class EditParameter(Message, frozen=True):
+    """Change parts of a parameter or buffer, or its `requires_grad`. Reply: `Changed`."""
+
+    network: NetworkRef
+    parameter: str
+    body: bytes  # JSON, unread
+
+
+class Initialize(Message, frozen=True):
+    """Give parameters new first values by rules. Reply: `Initialized`."""
+
+    network: NetworkRef
+    rules: bytes  # JSON
+    seed: int | None = None
+
+
+class CompareRevisions(Message, frozen=True):
+    """Tell which tensors of two revisions differ, and how far. Reply: `Encoded` (JSON members of the answer)."""
+
+    old: NetworkRef
+    new: NetworkRef
+
+
+class DescribeState(Message, frozen=True):
+    """Tell the names that are tied in a network, and the module at `prefix` by names. Reply: `StateDescribed`."""
+
+    network_id: str
+    prefix: str = ""  # by names or positions
+
+
+class KeepTensors(Message, frozen=True):
+    """Keep the tensors of a file in the store, from `body` or, where that is empty, from `path`. Reply: `Kept`."""
+
+    format: Literal["json", "npy", "npz", "pt"]
+    body: bytes = b""
+    path: str | None = None
+    dtypes: dict[str, str] = {}  # what numbers without a dtype become, by the tensor's name; others float32
+
+
+class WriteTensors(Message, frozen=True):
+    """Write stored tensors as JSON. Reply: `Encoded`."""
+
+    manifest: str
+    names: dict[str, str]  # name in the reply -> name in the manifest
+    kind: Literal["tensor", "list", "dict"] = "dict"
+
+
 class DescribeInputs(Message, frozen=True):
     """Names of the inputs that a network takes. Reply: `Inputs`."""
 
@@ -141,6 +211,14 @@ Task = (
     | ListModules
     | ListParameters
     | ReadParameter
+    | ReadHistogram
+    | ReplaceParameter
+    | EditParameter
+    | Initialize
+    | CompareRevisions
+    | DescribeState
+    | KeepTensors
+    | WriteTensors
     | DescribeInputs
     | ReadCatalog
     | ReportStatus
@@ -173,6 +251,7 @@ class Built(Message, frozen=True):
     parameter_count: int  # each tied parameter once; buffers not counted
     parameter_bytes: int
     inputs: list[str]
+    layout: bytes | None = None  # JSON: modules, names and ties
 
 
 class ParameterInfo(Message, frozen=True):
@@ -186,6 +265,49 @@ class ParameterInfo(Message, frozen=True):
 
 class ParameterList(Message, frozen=True):
     items: list[ParameterInfo]
+
+
+class Changed(Message, frozen=True):
+    """One parameter was changed: a manifest for the next revision."""
+
+    manifest: str
+    requires_grad: dict[str, bool]  # what changes of it
+    detail: bytes  # JSON: kept with the revision
+    parameter: ParameterInfo  # as it is then
+
+
+class InitializedParameter(Message, frozen=True):
+    name: str
+    shape: list[int]
+    rule: int  # its number, from 0
+
+
+class Initialized(Message, frozen=True):
+    """Parameters got new first values: a manifest for the next revision."""
+
+    manifest: str
+    items: list[InitializedParameter]  # in the order it was done
+
+
+class Updated(Message, frozen=True):
+    """A forward that changed buffers: its reply, which tells the revision after `base`, and that one's manifest."""
+
+    reply: Encoded
+    base: NetworkRef
+    manifest: str
+    names: list[str]  # of the buffers
+
+
+class StateDescribed(Message, frozen=True):
+    prefix: str  # by names
+    ties: list[list[str]]  # full state_dict names that are one parameter, the first in PyTorch's order first
+
+
+class Kept(Message, frozen=True):
+    """Tensors that are in the store; in the manifest one is called "tensor", those of a list "0", "1", ..."""
+
+    kind: Literal["tensor", "list", "dict"]
+    manifest: str
 
 
 class InputInfo(Message, frozen=True):
@@ -223,7 +345,21 @@ class Failure(Message, frozen=True):
     extra: bytes  # JSON
 
 
-Reply = Encoded | Checked | BlockChecked | Built | ParameterList | Inputs | Status | Failure
+Reply = (
+    Encoded
+    | Checked
+    | BlockChecked
+    | Built
+    | ParameterList
+    | Changed
+    | StateDescribed
+    | Kept
+    | Initialized
+    | Updated
+    | Inputs
+    | Status
+    | Failure
+)
 
 
 class Start(Message, frozen=True):

@@ -42,7 +42,7 @@ Work = Callable[[NetworkRef], Awaitable[Change]]
 Render = Callable[[RevisionRow], Answer]
 
 
-class _HeadMoved(Conflict):
+class HeadMoved(Conflict):
     """Another writer came between; nothing was written."""
 
 
@@ -55,14 +55,14 @@ async def write_revision(
 
     Raises: NotFound; Stale when `if_match` does not name the head, at the start or at the end; what `work` raises.
     """
-    async with _turn(lab, find_reference(lab, name).network_id):
+    async with turn(lab, find_reference(lab, name).network_id):
         for _ in range(MOST_TRIES):
             try:
                 return await answer_once(lab, retry, lambda: _prepare(lab, name, work, render, if_match))
-            except _HeadMoved as moved:
+            except HeadMoved as moved:
                 if if_match is not None:
-                    raise Stale(moved.detail, extra=moved.extra) from None
-    raise Busy("Others change this network all the time; try again.", extra={"retry_after_seconds": 1})
+                    raise stale(moved) from None
+    raise too_contended()
 
 
 async def _prepare(lab: Lab, name: str, work: Work, render: Render, if_match: frozenset[str] | None) -> Write:
@@ -77,7 +77,7 @@ async def _prepare(lab: Lab, name: str, work: Work, render: Render, if_match: fr
 
 
 def advance(connection: Connection, name: str, head: NetworkRef, change: Change) -> RevisionRow:
-    """Makes `change` the revision after `head`. Raises: Conflict (a private kind) when `head` is not the head now."""
+    """Makes `change` the revision after `head`. Raises: HeadMoved when `head` is not the head now."""
     base = revisions.find(connection, head.network_id, head.revision)
     flags = {**({} if change.only_these_flags or base is None else base.requires_grad or {}), **change.requires_grad}
     new = NewRevision(
@@ -95,12 +95,12 @@ def advance(connection: Connection, name: str, head: NetworkRef, change: Change)
     return row
 
 
-def _moved(connection: Connection, name: str, head: NetworkRef) -> _HeadMoved:
+def _moved(connection: Connection, name: str, head: NetworkRef) -> HeadMoved:
     now = networks.find_by_id(connection, head.network_id)
     if now is None:
         raise no_network(name)
     message = f"{name!r} went from revision {head.revision} to {now.head_revision} meanwhile."
-    return _HeadMoved(message, extra={"revision": now.head_revision})
+    return HeadMoved(message, extra={"revision": now.head_revision})
 
 
 def check_match(name: str, revision: int, if_match: frozenset[str] | None) -> None:
@@ -110,7 +110,16 @@ def check_match(name: str, revision: int, if_match: frozenset[str] | None) -> No
         raise Stale(message, extra={"revision": revision})
 
 
-def _turn(lab: Lab, network_id: str) -> asyncio.Lock:
+def stale(moved: HeadMoved) -> Stale:
+    """What a client is told that insisted on a revision."""
+    return Stale(moved.detail, extra=moved.extra)
+
+
+def too_contended() -> Busy:
+    return Busy("Others change this network all the time; try again.", extra={"retry_after_seconds": 1})
+
+
+def turn(lab: Lab, network_id: str) -> asyncio.Lock:
     """The lock that writers of one network take in turns, in the order they came."""
     lock = lab.turns.get(network_id)
     if lock is None:

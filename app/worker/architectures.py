@@ -11,6 +11,7 @@ from torch import nn
 from app.architecture.build import build, build_on_meta
 from app.architecture.call import call, inputs_of
 from app.architecture.describe import print_tree
+from app.architecture.layout import Layout
 from app.architecture.resolve import check_block, resolve
 from app.errors import LabError, Unprocessable
 from app.messages import (
@@ -24,6 +25,7 @@ from app.messages import (
 )
 from app.tensors.torch_dtypes import dtype_name, torch_dtype
 from app.worker.context import Worker
+from app.worker.initialize import initialize_module
 from app.worker.transfer import keep_state
 
 
@@ -76,6 +78,11 @@ def build_network(worker: Worker, task: BuildNetwork) -> Built:
         else:
             torch.manual_seed(task.seed)
         net = build(resolved, limits=worker.limits, pointer=task.pointer)
+        layout = Layout.of(net)
+        if task.rules is not None:
+            if task.rules_seed is not None:
+                torch.manual_seed(task.rules_seed)
+            initialize_module(net, layout, orjson.loads(task.rules), worker.limits, task.rules_pointer)
     net.to(torch_dtype(task.dtype))
     manifest = keep_state(worker.store, net)
     count, byte_count = _parameter_size(net)
@@ -85,6 +92,7 @@ def build_network(worker: Worker, task: BuildNetwork) -> Built:
         parameter_count=count,
         parameter_bytes=byte_count,
         inputs=[info.name for info in inputs_of(net)],
+        layout=layout.to_json(),
     )
 
 

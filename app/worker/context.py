@@ -12,6 +12,7 @@ from app.db import blocks
 from app.db.engine import Database
 from app.settings import Limits, Settings
 from app.store.store import TensorStore
+from app.worker.layouts import Layouts
 from app.worker.residents import Residents
 
 
@@ -24,11 +25,13 @@ class Worker:
     database: Database
     store: TensorStore
     residents: Residents
+    layouts: Layouts
 
     @classmethod
     def make(cls, device: str, settings: Settings, database: Database) -> "Worker":
         store = TensorStore(database)
-        return cls(device, settings, database, store, Residents(device, settings, database, store))
+        residents = Residents(device, settings, database, store)
+        return cls(device, settings, database, store, residents, Layouts(database, settings.limits))
 
     @property
     def limits(self) -> Limits:

@@ -11,19 +11,23 @@ import torch
 from torch import Tensor
 
 from app.architecture.call import Called, call
-from app.architecture.untouched import untouched
+from app.architecture.untouched import changes_of, untouched
 from app.db import revisions
 from app.errors import NotFound, in_place, pointer_to
-from app.messages import Encoded, Mode, NetworkRef, RunForward
+from app.messages import Encoded, Mode, NetworkRef, RunForward, Updated
 from app.settings import Limits
+from app.store.tensors import TensorBytes
+from app.tensors.buffers import bytes_of
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
 from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.codecs.registry import codec_of_body, codec_of_reply
 from app.tensors.strict_json import read_json
+from app.tensors.torch_dtypes import dtype_name
 from app.worker.context import Worker
+from app.worker.residents import LoadedNetwork
 
 JSON = "application/json"
-KEYS = ("inputs", "mode", "revision", "seed", "capture")
+KEYS = ("inputs", "mode", "revision", "seed", "capture", "update_buffers")
 SEEDS = range(-(2**63), 2**64)
 
 
@@ -33,10 +37,14 @@ class _Request(NamedTuple):
     seed: int | None
     revision: int | None
     capture: list[str]
+    update_buffers: bool
 
 
-def run_forward(worker: Worker, task: RunForward) -> Encoded:
+def run_forward(worker: Worker, task: RunForward) -> Encoded | Updated:
     """Runs the network of `task` on its body and encodes what comes out as `task.accept`.
+
+    With `update_buffers` what the layers did to their buffers is kept in the store, as a manifest for the next
+    revision; the network on the device stays as it was.
 
     Raises: Malformed, UnsupportedMedia, Unprocessable for the body; NotFound for the revision; what `call` raises.
     """
@@ -54,7 +62,27 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
             device=worker.residents.device,
             dtype=loaded.dtype,
         )
+        if request.update_buffers:
+            return _keep_buffers(worker, task, loaded, called)
     return _encode(called, task.accept, ref)
+
+
+def _keep_buffers(worker: Worker, task: RunForward, loaded: LoadedNetwork, called: Called) -> Updated:
+    """Called before the buffers are put back: keeps them as they are now."""
+    base = task.network
+    layout = worker.layouts.find(base.network_id)
+    written = {id(buffer) for module in changes_of(loaded.module).updated for buffer in module.buffers(recurse=False)}
+    state = loaded.module.state_dict(keep_vars=True)
+    groups = [group for name, group in layout.under("") if id(state[name]) in written]
+    contents = (
+        (group.names, TensorBytes(dtype_name(buffer.dtype), tuple(buffer.shape), bytes_of(buffer)))
+        for group in groups
+        for buffer in [state[group.names[0]]]
+    )
+    manifest = worker.store.derive(base.manifest, contents)
+    after = NetworkRef(base.network_id, base.revision + 1, manifest, base.dtype, base.device)
+    reply = _encode(called, task.accept, after)
+    return Updated(reply=reply, base=base, manifest=manifest, names=[group.names[0] for group in groups])
 
 
 def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> NetworkRef:
@@ -75,7 +103,18 @@ def _read_request(task: RunForward, limits: Limits) -> _Request:
     inputs = codec.decode(task.body, limits=limits)
     if isinstance(inputs, list):
         raise in_place("", "The inputs are one tensor or a dict of them by name, not a list.", code="bad-request")
-    return _Request(inputs, task.mode, task.seed, task.revision, task.capture)
+    request = _Request(inputs, task.mode, task.seed, task.revision, task.capture, task.update_buffers)
+    if request.update_buffers:
+        _check_update(task, request)
+    return request
+
+
+def _check_update(task: RunForward, request: _Request) -> None:
+    if request.mode != "train":
+        raise in_place("/update_buffers", 'Buffers change in mode "train" only; say so.', code="bad-request")
+    if request.revision not in (None, task.network.revision):
+        message = f"Buffers are updated at the newest revision, {task.network.revision}; restore an older one first."
+        raise in_place("/revision", message, code="bad-request")
 
 
 def _read_json_request(task: RunForward, document: object, limits: Limits) -> _Request:
@@ -94,13 +133,20 @@ def _read_json_request(task: RunForward, document: object, limits: Limits) -> _R
     capture = document.get("capture") or task.capture
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
-    return _Request(
+    update = document.get("update_buffers", task.update_buffers)
+    if not isinstance(update, bool):
+        raise in_place("/update_buffers", "`update_buffers` is true or false.", code="bad-request")
+    request = _Request(
         _read_inputs(document["inputs"], task.network.dtype, limits),
         cast("Mode", mode),
         _integer(document, "seed", task.seed),
         _integer(document, "revision", task.revision),
         capture,
+        update,
     )
+    if update:
+        _check_update(task, request)
+    return request
 
 
 def _integer(document: dict[str, object], key: str, otherwise: int | None) -> int | None:

@@ -16,25 +16,38 @@ from app.messages import (
     BuildNetwork,
     CheckArchitecture,
     CheckBlock,
+    CompareRevisions,
     DescribeInputs,
+    DescribeState,
+    EditParameter,
     Encoded,
+    Initialize,
     Inputs,
+    KeepTensors,
     ListModules,
     ListParameters,
     ReadCatalog,
+    ReadHistogram,
     ReadParameter,
+    ReplaceParameter,
     Reply,
     ReportStatus,
     RunForward,
     Task,
+    WriteTensors,
     to_failure,
 )
 from app.worker.architectures import build_network, check_architecture, check_block_definition
 from app.worker.context import Worker
+from app.worker.differences import compare_revisions
+from app.worker.edits import edit_parameter, replace_parameter
 from app.worker.forward import run_forward
+from app.worker.histogram import read_histogram
+from app.worker.initialize import initialize
 from app.worker.modules import list_modules
 from app.worker.parameters import list_network_parameters, read_parameter
 from app.worker.status import report_status
+from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
 
 
 def describe_inputs(worker: Worker, task: DescribeInputs) -> Inputs:
@@ -54,13 +67,21 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     BuildNetwork: build_network,
     CheckArchitecture: check_architecture,
     CheckBlock: check_block_definition,
+    CompareRevisions: compare_revisions,
     DescribeInputs: describe_inputs,
+    DescribeState: describe_state,
+    KeepTensors: keep_tensors,
+    EditParameter: edit_parameter,
+    Initialize: initialize,
     ListModules: list_modules,
     ListParameters: list_network_parameters,
     ReadCatalog: read_catalog,
+    ReadHistogram: read_histogram,
     ReadParameter: read_parameter,
+    ReplaceParameter: replace_parameter,
     ReportStatus: report_status,
     RunForward: run_forward,
+    WriteTensors: write_tensors,
 }
 
 

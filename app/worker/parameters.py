@@ -1,19 +1,58 @@
-"""Looking at a network's parameters and buffers: the list, and one of them whole or in part. Called by the handlers."""
+"""Looking at a network's parameters and buffers: the list, and one of them whole or in part. Called by the handlers.
 
-from app.architecture.describe import canonical_parameter, list_parameters
-from app.messages import Encoded, ListParameters, ParameterList, ReadParameter
+Everything is read from the store, at any revision, without building the network; of a part only its chunks are read.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from app.architecture.layout import TensorGroup
+from app.messages import Encoded, ListParameters, NetworkRef, ParameterInfo, ParameterList, ReadParameter
+from app.store.tensors import StoredTensor
+from app.tensors.buffers import tensor_over
 from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.codecs.registry import codec_of_reply
+from app.tensors.dtypes import DTYPES
 from app.tensors.index import read_index
 from app.tensors.selection import select
 from app.worker.context import Worker
+from app.worker.layouts import describe
+from app.worker.transfer import read_tensors
 
 JSON = "application/json"
+CPU = torch.device("cpu")
 
 
 def list_network_parameters(worker: Worker, task: ListParameters) -> ParameterList:
     """Lists parameters, then buffers, in PyTorch's order; a tied parameter once. Raises: NotFound for the prefix."""
-    return ParameterList(items=list_parameters(worker.residents.find(task.network).module, task.prefix))
+    layout = worker.layouts.find(task.network.network_id)
+    prefix, _ = layout.module(task.prefix or "")
+    stored = worker.store.manifest(task.network.manifest)
+    flags = worker.layouts.flags(task.network)
+    return ParameterList(
+        items=[describe(name, group, stored[name], flags) for name, group in layout.under(prefix) if name in stored]
+    )
+
+
+def find_tensor(worker: Worker, ref: NetworkRef, parameter: str) -> tuple[str, TensorGroup, StoredTensor]:
+    """A parameter or buffer by its name or by positions: its name, what it is, and where it is stored.
+
+    Raises: NotFound, naming what is near.
+    """
+    layout = worker.layouts.find(ref.network_id)
+    name = layout.canonical(parameter)
+    return name, layout.group(name), worker.store.manifest(ref.manifest)[name]
+
+
+def read_part(worker: Worker, stored: StoredTensor, index: str | None) -> torch.Tensor:
+    """A stored tensor, or the part of it that a NumPy basic index selects, on the CPU. Raises: Unprocessable."""
+    if index is None:
+        return read_tensors(worker.store, {"": stored}, CPU)[""]
+    fitted = read_index(index, stored.shape)
+    patch = worker.store.open_patch(stored)
+    patch.fetch(fitted.touched(DTYPES[stored.dtype].item_bytes, patch.chunk_bytes))
+    return select(tensor_over(patch.buffer, stored.dtype, stored.shape), fitted)
 
 
 def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
@@ -23,25 +62,27 @@ def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
 
     Raises: NotFound for the name, Unprocessable for an index that does not fit.
     """
-    net = worker.residents.find(task.network).module
-    name = canonical_parameter(net, task.parameter)
-    tensor = net.state_dict(keep_vars=True)[name].detach()
-    value = tensor if task.index is None else select(tensor, read_index(task.index, tuple(tensor.shape)))
+    ref = task.network
+    name, group, stored = find_tensor(worker, ref, task.parameter)
+    value = read_part(worker, stored, task.index)
     if task.accept != JSON:
-        return Encoded(task.accept, codec_of_reply(task.accept).encode({name: value}), task.network.revision)
-    info = next(item for item in list_parameters(net, None) if name in (item.name, *item.tied_to))
-    reply: dict[str, object] = {
-        "name": name,
+        return Encoded(task.accept, codec_of_reply(task.accept).encode({name: value}), ref.revision)
+    info = describe(name, group, stored, worker.layouts.flags(ref))
+    reply = described(info, ref) | {"grad": None, "value": json_value(value), "revision": ref.revision}
+    if task.index is not None:
+        reply["index"] = task.index
+    return Encoded(JSON, dump(reply), ref.revision)
+
+
+def described(info: ParameterInfo, ref: NetworkRef) -> dict[str, object]:
+    """A parameter as JSON members, without its numbers."""
+    members: Mapping[str, object] = {
+        "name": info.name,
         "kind": info.kind,
         "dtype": info.dtype,
         "shape": info.shape,
-        "device": worker.device,
+        "device": ref.device,
         "requires_grad": info.requires_grad,
-        "tied_to": [other for other in (info.name, *info.tied_to) if other != name],
-        "grad": None,
-        "value": json_value(value),
-        "revision": task.network.revision,
+        "tied_to": info.tied_to,
     }
-    if task.index is not None:
-        reply["index"] = task.index
-    return Encoded(JSON, dump(reply), task.network.revision)
+    return dict(members)

@@ -21,8 +21,11 @@ from app.messages import Mode, NetworkRef, Resident
 from app.settings import Settings
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor
+from app.tensors.buffers import bytes_of
 from app.tensors.torch_dtypes import torch_dtype
 from app.worker.transfer import read_tensors
+
+LARGE_BYTES = 4 * 2**20
 
 
 @dataclass
@@ -100,12 +103,19 @@ class Residents:
         changed = {name: entry for name, entry in entries.items() if loaded.entries[name].digest != entry.digest}
         state = loaded.module.state_dict(keep_vars=True)
         try:
-            for name, tensor in self._read(changed).items():
+            in_place = {name: entry for name, entry in changed.items() if self._writable(state[name], entry)}
+            for name, entry in in_place.items():
+                self._store.read_change_into(loaded.entries[name], entry, bytes_of(state[name]))
+            for name, tensor in self._read({n: e for n, e in changed.items() if n not in in_place}).items():
                 state[name].data.copy_(tensor)
         except BaseException:
             self._drop(loaded.network_id)  # half of one revision and half of another is neither
             raise
         loaded.revision, loaded.manifest, loaded.entries = ref.revision, ref.manifest, entries
+
+    def _writable(self, tensor: Tensor, entry: StoredTensor) -> bool:
+        """A large tensor on the CPU takes the chunks that changed into its own memory; small ones come in one query."""
+        return entry.byte_count > LARGE_BYTES and tensor.device.type == "cpu" and tensor.is_contiguous()
 
     def _read(self, entries: dict[str, StoredTensor]) -> dict[str, Tensor]:
         return read_tensors(self._store, entries, self.device)

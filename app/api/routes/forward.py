@@ -5,14 +5,16 @@ threads: bytes in, bytes out. `app.api.edge` sends matching requests here and re
 description stands in `app.api.routes.forward_docs`.
 """
 
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import Literal, NamedTuple, cast
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from app.api.bodies import read_body
+from app.api.bodies import header, read_body
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
+from app.api.preconditions import read_if_match
 from app.errors import Malformed, Place, Unprocessable
 from app.messages import Mode
 from app.services.forward import forward
@@ -32,6 +34,7 @@ class _Options(NamedTuple):
     revision: int | None = None
     capture: tuple[str, ...] = ()
     format: str | None = None
+    update_buffers: bool = False
 
 
 async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +60,8 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
         mode=options.mode,
         seed=options.seed,
         capture=list(options.capture),
+        update_buffers=options.update_buffers,
+        if_match=partial(_if_match, scope["headers"]),
     )
     headers = [
         (b"content-type", reply.media_type.encode()),
@@ -66,6 +71,10 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
         headers.append((b"etag", b'"%d"' % reply.revision))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def _if_match(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[str] | None:
+    return read_if_match(header(headers, b"if-match"))
 
 
 @lru_cache(maxsize=256)
@@ -92,6 +101,7 @@ def _read_options(query: bytes) -> _Options:
         revision=_integer(values, "revision"),
         capture=tuple(values.get("capture", ())),
         format=values.get("format", [None])[-1],
+        update_buffers=_boolean(values, "update_buffers"),
     )
 
 
@@ -102,6 +112,13 @@ def _integer(values: dict[str, list[str]], name: Literal["seed", "revision"]) ->
     if len(text) <= 20 and text.removeprefix("-").isdecimal() and text.isascii() and int(text) in _INT64:
         return int(text)
     raise _wrong(name, "is an integer of 64 bits")
+
+
+def _boolean(values: dict[str, list[str]], name: str) -> bool:
+    text = values.get(name, ["false"])[-1]
+    if text not in ("true", "false"):
+        raise _wrong(name, "is `true` or `false`")
+    return text == "true"
 
 
 def _wrong(name: str, should: str) -> Unprocessable:

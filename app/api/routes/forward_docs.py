@@ -49,6 +49,7 @@ PARAMETERS = [
     _query("seed", {"type": "integer"}, "For binary bodies."),
     _query("revision", {"type": "integer", "minimum": 1}, "For binary bodies."),
     _query("capture", {"type": "array", "items": {"type": "string"}}, "For binary bodies; may be given many times."),
+    _query("update_buffers", {"type": "boolean", "default": False}, "For binary bodies, in mode `train`."),
     _query("format", {"enum": ["json", "npy", "safetensors", "npz", "pt"]}, "The reply's format, before `Accept`."),
 ]
 
@@ -71,6 +72,7 @@ class _HandedOn(Response):
             "malformed",
             "not-found",
             "not-acceptable",
+            "stale-revision",
             "too-large",
             "unsupported-media-type",
             "shape-mismatch",
@@ -86,5 +88,6 @@ class _HandedOn(Response):
 )
 async def run_forward(name: NetworkName) -> Response:  # noqa: ARG001  # it stands in the path
     """Runs `net(X)` where the network's parameters are. JSON or a binary format goes in and comes out, each by itself:
-    `Content-Type` tells what you send, `Accept` or `?format=` what you want."""
+    `Content-Type` tells what you send, `Accept` or `?format=` what you want. In mode `train` nothing is kept, unless
+    `update_buffers` is true: then what layers such as `BatchNorm1d` did to their buffers makes a revision."""
     return _HandedOn()
