@@ -11,6 +11,8 @@ from functools import partial
 from secrets import randbits
 from typing import Any
 
+import msgspec
+
 from app.db import networks, revisions
 from app.db.engine import Connection
 from app.db.networks import NetworkRow, NetworkSummary, NewNetwork
@@ -28,6 +30,16 @@ SEED_BITS = 53  # seeds that are drawn here survive readers that keep numbers as
 
 
 @dataclass(frozen=True)
+class Initialization:
+    """Rules of initialisation as JSON was read, a seed of their own (None: the generator goes on after the first
+    values), and where the rules stand in the request."""
+
+    rules: object
+    seed: int | None
+    pointer: str
+
+
+@dataclass(frozen=True)
 class NetworkRequest:
     """A network that somebody wants. `architecture` is JSON as it was read."""
 
@@ -37,6 +49,24 @@ class NetworkRequest:
     device: str | None
     dtype: str
     labels: Mapping[str, str]
+    init: Initialization | None = None
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many revisions are kept besides those with a tag; None: all."""
+
+    keep_last: int | None
+
+
+@dataclass(frozen=True)
+class CloneRequest:
+    """A network that is to begin as another one is at one of its revisions (None: the newest)."""
+
+    name: str | None
+    revision: int | None
+    device: str | None
+    labels: Mapping[str, str] | None
 
 
 async def create_network(
@@ -57,6 +87,10 @@ async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkR
     seed = randbits(SEED_BITS) if request.seed is None else request.seed
     await in_thread(lambda: _check_free(lab, name))
     task = BuildNetwork(workspace=lab.workspace, architecture=original, pointer="/architecture", dtype=dtype, seed=seed)
+    if request.init is not None:
+        init = request.init
+        rules = encode_architecture(init.rules, lab.settings.limits.architecture_bytes, init.pointer)
+        task = msgspec.structs.replace(task, rules=rules, rules_seed=init.seed, rules_pointer=init.pointer)
     built = expect(await lab.pool.submit(task), Built)
     network = NewNetwork(
         id=str(uuid.uuid4()),
@@ -71,14 +105,63 @@ async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkR
         inputs=built.inputs,
         parameter_count=built.parameter_count,
         parameter_bytes=built.parameter_bytes,
+        layout=built.layout,
     )
+    detail = {} if request.init is None else {"init": True}
 
     def write(connection: Connection) -> Answer:
         row = networks.insert(connection, network)
-        revisions.insert(connection, NewRevision(network.id, 1, built.manifest, "create"))
+        revisions.insert(connection, NewRevision(network.id, 1, built.manifest, "create", detail=detail))
         return render(row)
 
     return write
+
+
+async def clone_network(
+    lab: Lab, name: str, request: CloneRequest, retry: Retry | None, render: Callable[[NetworkRow], Answer]
+) -> Answer:
+    """Makes a network that shares all tensors with another one's revision; none is copied.
+
+    Raises: NotFound for the network or the revision; Conflict `name-taken`; Unprocessable.
+    """
+
+    async def prepare() -> Write:
+        new_name = made_up_name() if request.name is None else check_name(request.name)
+        device = None if request.device is None else find_device(request.device, lab.pool.devices, pointer="/device")
+        await in_thread(lambda: _check_free(lab, new_name))
+        return partial(_clone, lab, name, new_name, device, request, render)
+
+    return await answer_once(lab, retry, prepare)
+
+
+def _clone(
+    lab: Lab,
+    name: str,
+    new_name: str,
+    device: str | None,
+    request: CloneRequest,
+    render: Callable[[NetworkRow], Answer],
+    connection: Connection,
+) -> Answer:
+    source = locked(lab, connection, name, None)
+    number = source.head_revision if request.revision is None else request.revision
+    revision = revisions.find(connection, source.id, number)
+    if revision is None:
+        raise no_revision(name, number, source.head_revision)
+    same = {field: getattr(source, field) for field in NewNetwork.__dataclass_fields__}
+    changes = {
+        "id": str(uuid.uuid4()),
+        "name": new_name,
+        "device": device or source.device,
+        "labels": dict(source.labels if request.labels is None else request.labels),
+        "head_revision": 1,
+        "keep_last": None,
+    }
+    row = networks.insert(connection, NewNetwork(**{**same, **changes}))
+    detail = {"from": name, "revision": number}
+    first = NewRevision(row.id, 1, revision.manifest, "clone", detail=detail, requires_grad=revision.requires_grad)
+    revisions.insert(connection, first)
+    return render(row)
 
 
 def _check_free(lab: Lab, name: str) -> None:
@@ -90,6 +173,12 @@ def _check_free(lab: Lab, name: str) -> None:
 def no_network(name: str) -> NotFound:
     shown = name if len(name) <= 128 else name[:128] + "…"
     return NotFound(f"There is no network {shown!r}.")
+
+
+def no_revision(name: str, revision: int, head: int) -> NotFound:
+    if 0 < revision < head:
+        return NotFound(f"{name!r} keeps no revision {revision} any more; its newest is {head}.")
+    return NotFound(f"{name!r} has no revision {revision}; its newest is {head}.")
 
 
 async def find_network(lab: Lab, name: str) -> NetworkRow:
@@ -118,14 +207,25 @@ async def list_networks(lab: Lab, *, after: str | None, limit: int) -> list[Netw
 
 
 async def change_network(
-    lab: Lab, name: str, *, new_name: str | None, labels: Mapping[str, str] | None, if_match: frozenset[str] | None
+    lab: Lab,
+    name: str,
+    *,
+    new_name: str | None,
+    labels: Mapping[str, str] | None,
+    retention: Retention | None = None,
+    if_match: frozenset[str] | None,
 ) -> NetworkRow:
-    """Renames a network, replaces its labels, or both. Raises: NotFound, Stale, Conflict `name-taken`."""
+    """Renames a network, replaces its labels, or says how many revisions it keeps.
+
+    Raises: NotFound, Stale, Conflict `name-taken`.
+    """
     changes: dict[str, Any] = {}
     if new_name is not None and new_name != name:
         changes["name"] = check_name(new_name)
     if labels is not None:
         changes["labels"] = dict(labels)
+    if retention is not None:
+        changes["keep_last"] = retention.keep_last
     return await in_thread(partial(_change, lab, name, changes, if_match))
 
 
@@ -142,10 +242,12 @@ async def place_network(
 
 def _change(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset[str] | None) -> NetworkRow:
     with lab.database.transaction() as connection:
-        row = _locked(lab, connection, name, if_match)
+        row = locked(lab, connection, name, if_match)
         changed = {field: value for field, value in changes.items() if getattr(row, field) != value}
         if not changed:
             return row
+        if changed.get("keep_last") is not None:
+            revisions.prune(connection, row.id, row.head_revision, changed["keep_last"])
         return networks.update(connection, lab.workspace, name, **changed) or row
 
 
@@ -154,13 +256,13 @@ async def delete_network(lab: Lab, name: str, if_match: frozenset[str] | None) -
 
     def delete() -> None:
         with lab.database.transaction() as connection:
-            _locked(lab, connection, name, if_match)
+            locked(lab, connection, name, if_match)
             networks.delete(connection, lab.workspace, name)
 
     await in_thread(delete)
 
 
-def _locked(lab: Lab, connection: Connection, name: str, if_match: frozenset[str] | None) -> NetworkRow:
+def locked(lab: Lab, connection: Connection, name: str, if_match: frozenset[str] | None) -> NetworkRow:
     """The row, held until the transaction ends, if the client has seen its revision."""
     row = networks.find(connection, lab.workspace, name, lock=True) if is_name(name) else None
     if row is None:

@@ -3,7 +3,7 @@
 from app.messages import NetworkRef
 from app.services.lab import Lab
 from app.services.naming import is_name
-from app.services.networks import no_network
+from app.services.networks import no_network, no_revision
 
 
 def find_reference(lab: Lab, name: str) -> NetworkRef:
@@ -18,3 +18,14 @@ def find_reference(lab: Lab, name: str) -> NetworkRef:
         dtype=head.dtype,
         device=head.device,
     )
+
+
+def find_reference_at(lab: Lab, name: str, revision: int | None) -> NetworkRef:
+    """A network at one of its revisions, None: the head. Raises: NotFound for either."""
+    head = find_reference(lab, name)
+    if revision is None or revision == head.revision:
+        return head
+    found = lab.heads.find_revision(head.network_id, revision)
+    if found is None:
+        raise no_revision(name, revision, head.revision)
+    return NetworkRef(found.network_id, found.revision, found.manifest, found.dtype, found.device)

@@ -51,7 +51,8 @@ async def write_revision(
 ) -> Answer:
     """Makes one revision of the network called `name` out of what `work` does with its head.
 
-    `work` runs without a lock and may run again on a newer head; `render` writes the answer inside the transaction.
+    `work` runs without a lock on the database, and again on a newer head if it must; `render` writes the answer inside
+    the transaction.
 
     Raises: NotFound; Stale when `if_match` does not name the head, at the start or at the end; what `work` raises.
     """

@@ -89,8 +89,10 @@ def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> Networ
     """The same network at another of its revisions. Raises: NotFound."""
     if revision is None or revision == ref.revision:
         return ref
-    with worker.database.reading() as connection:
-        row = revisions.find(connection, ref.network_id, revision)
+    row = None
+    if 0 < revision < ref.revision:
+        with worker.database.reading() as connection:
+            row = revisions.find(connection, ref.network_id, revision)
     if row is None:
         raise NotFound(f"The network has no revision {revision}; its newest is {ref.revision}.")
     return NetworkRef(ref.network_id, revision, row.manifest, ref.dtype, ref.device)
