@@ -1,0 +1,112 @@
+"""Artifacts: tensors that somebody saved under a name, as one tensor, a list or a dict.
+
+An artifact is a row that points at a manifest in the store; saving again under a name replaces the row. Its tag is the
+manifest's digest, so equal content has an equal tag.
+"""
+
+from app.db import artifacts
+from app.db.artifacts import ArtifactRow, NewArtifact
+from app.errors import NotFound, Stale
+from app.services.downloads import NamedTensor
+from app.services.lab import Lab, in_thread
+from app.services.naming import check_name, is_name
+from app.services.uploads import Received
+from app.store.store import TensorStore
+
+TAG_DIGITS = 32
+
+
+def tag_of(row: ArtifactRow) -> str:
+    """What `ETag` holds: it changes if and only if the content does."""
+    return row.manifest[:TAG_DIGITS]
+
+
+async def check_artifact(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
+    """Tells before an upload that it would be in vain. Raises: Unprocessable `bad-name`, Stale."""
+    check_name(name, "")
+    if if_match is not None:
+
+        def look() -> None:
+            with lab.database.reading() as connection:
+                _check(artifacts.find(connection, lab.workspace, name), name, if_match)
+
+        await in_thread(look)
+
+
+async def save_artifact(
+    lab: Lab, name: str, received: Received, if_match: frozenset[str] | None
+) -> tuple[ArtifactRow, bool]:
+    """Puts stored tensors under a name; tells as well whether the name is new. Raises: Stale, Busy."""
+
+    def save() -> tuple[ArtifactRow, bool]:
+        entries = [(key, stored.digest) for key, stored in received.tensors.items()]
+        manifest = TensorStore(lab.database).keep_manifest(entries)
+        new = NewArtifact(
+            workspace=lab.workspace,
+            name=name,
+            kind=received.kind,
+            manifest=manifest,
+            tensor_count=len(entries),
+            byte_count=sum(stored.byte_count for stored in received.tensors.values()),
+        )
+        with lab.database.transaction() as connection:
+            there = artifacts.find(connection, lab.workspace, name, lock=True)
+            _check(there, name, if_match)
+            return artifacts.save(connection, new), there is None
+
+    return await in_thread(save)
+
+
+async def find_artifact(lab: Lab, name: str) -> tuple[ArtifactRow, list[NamedTensor]]:
+    """Finds an artifact and what is in it. Raises: NotFound."""
+
+    def find() -> tuple[ArtifactRow, list[NamedTensor]]:
+        with lab.database.reading() as connection:
+            row = artifacts.find(connection, lab.workspace, name) if is_name(name) else None
+        if row is None:
+            raise no_artifact(name)
+        entries = TensorStore(lab.database).manifest(row.manifest)
+        return row, [NamedTensor(key, key, stored) for key, stored in entries.items()]
+
+    return await in_thread(find)
+
+
+async def receive_artifact(lab: Lab, name: str) -> Received:
+    """The tensors of an artifact as if they had been sent. Raises: NotFound."""
+    row, tensors = await find_artifact(lab, name)
+    return Received(row.kind, {tensor.key: tensor.stored for tensor in tensors})
+
+
+async def list_artifacts(lab: Lab, *, after: str | None, limit: int) -> list[ArtifactRow]:
+    """Lists up to `limit` artifacts in the order of their names, those after the name `after`."""
+
+    def read() -> list[ArtifactRow]:
+        with lab.database.reading() as connection:
+            return artifacts.list_page(connection, lab.workspace, after=after, limit=limit)
+
+    return await in_thread(read)
+
+
+async def delete_artifact(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
+    """Deletes an artifact; networks that were loaded from it keep their tensors. Raises: NotFound, Stale."""
+
+    def delete() -> None:
+        with lab.database.transaction() as connection:
+            row = artifacts.find(connection, lab.workspace, name, lock=True) if is_name(name) else None
+            if row is None:
+                raise no_artifact(name)
+            _check(row, name, if_match)
+            artifacts.delete(connection, lab.workspace, name)
+
+    await in_thread(delete)
+
+
+def no_artifact(name: str) -> NotFound:
+    shown = name if len(name) <= 128 else name[:128] + "…"
+    return NotFound(f"There is no artifact {shown!r}.")
+
+
+def _check(row: ArtifactRow | None, name: str, if_match: frozenset[str] | None) -> None:
+    if if_match is not None and (row is None or tag_of(row) not in if_match):
+        state = "does not exist" if row is None else f'is at "{tag_of(row)}"'
+        raise Stale(f"The artifact {name!r} {state}, which If-Match does not name.")
