@@ -27,9 +27,7 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], li
     Raises: TooLarge as soon as it is known to be more than `limit_bytes` (by Content-Length, or by counting);
     ClientGone when the client leaves first.
     """
-    announced = header(headers, b"content-length")
-    if announced is not None and announced.isdecimal() and int(announced[:20]) > limit_bytes:
-        raise _too_large(limit_bytes)
+    check_announced(headers, limit_bytes)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -39,13 +37,20 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], li
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise too_large(limit_bytes)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _too_large(limit_bytes: int) -> TooLarge:
+def check_announced(headers: Iterable[tuple[bytes, bytes]], limit_bytes: int) -> None:
+    """Raises TooLarge if Content-Length is more than `limit_bytes`."""
+    announced = header(headers, b"content-length")
+    if announced is not None and announced.isdecimal() and int(announced[:20]) > limit_bytes:
+        raise too_large(limit_bytes)
+
+
+def too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(
         f"The body is larger than the {limit_bytes:,} bytes that are read here.", extra={"limit_bytes": limit_bytes}
     )

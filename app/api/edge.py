@@ -80,6 +80,7 @@ class Edge:
 
     async def _pass_on(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         if exchange.head:
+            scope["state"]["head"] = True  # for those who would compute a long body in vain
             asked = {**scope, "method": "GET"}
             await self._app(asked, receive, exchange.send)
             scope["route"] = asked.get("route")

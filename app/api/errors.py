@@ -49,7 +49,17 @@ class MethodNotAllowed(LabError):
         self.allowed = tuple(allowed)
 
 
-STATUS[MethodNotAllowed] = 405
+class RangeNotSatisfiable(LabError):
+    """The part that `Range` asks for lies behind the end; `size` is how long the whole is."""
+
+    code = "range-not-satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The file has {size:,} bytes, and the part asked for begins after that.")
+        self.size = size
+
+
+STATUS |= {MethodNotAllowed: 405, RangeNotSatisfiable: 416}
 
 
 class Unexpected(LabError):
@@ -126,6 +136,8 @@ def render_problem(error: LabError, *, path: str | None = None, request_id: str 
 def _headers_for(error: LabError, status: int) -> list[tuple[bytes, bytes]]:
     if isinstance(error, MethodNotAllowed):
         return [(b"allow", ", ".join(error.allowed).encode())]
+    if isinstance(error, RangeNotSatisfiable):
+        return [(b"content-range", f"bytes */{error.size}".encode())]
     if status == 401:
         return [(b"www-authenticate", b"Bearer")]
     if status in {429, 503}:

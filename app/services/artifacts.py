@@ -10,8 +10,9 @@ from app.errors import NotFound, Stale
 from app.services.downloads import NamedTensor
 from app.services.lab import Lab, in_thread
 from app.services.naming import check_name, is_name
-from app.services.uploads import Received
+from app.services.uploads import Body, Received, receive_file, receive_safetensors
 from app.store.store import TensorStore
+from app.tensors.media_types import Format
 
 TAG_DIGITS = 32
 
@@ -31,6 +32,13 @@ async def check_artifact(lab: Lab, name: str, if_match: frozenset[str] | None) -
                 _check(artifacts.find(connection, lab.workspace, name), name, if_match)
 
         await in_thread(look)
+
+
+async def receive_artifact_file(lab: Lab, body: Body, format_name: Format) -> Received:
+    """Stores the tensors of a body in any format. Raises: Malformed, Unprocessable, TooLarge."""
+    if format_name == "safetensors":
+        return await receive_safetensors(lab, body, lambda header: {entry.name for entry in header.entries})
+    return await receive_file(lab, body, format_name)
 
 
 async def save_artifact(

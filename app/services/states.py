@@ -8,19 +8,23 @@ goes to all names that are tied to its own; names that are given different value
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from app.errors import Conflict, Place, Unprocessable, pointer_to
+from app.db.revisions import RevisionRow
+from app.errors import Conflict, Place, Unprocessable, in_place, pointer_to
 from app.messages import DescribeState, NetworkRef, StateDescribed
 from app.pool.base import expect
+from app.services.artifacts import receive_artifact
 from app.services.downloads import NamedTensor
 from app.services.idempotency import Answer
 from app.services.lab import Lab, in_thread
 from app.services.networks import no_network
 from app.services.references import find_reference, find_reference_at
-from app.services.uploads import Received
+from app.services.uploads import Body, Received, receive_file, receive_safetensors
 from app.services.writes import Change, check_match, write_revision
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor
+from app.tensors.media_types import Format
 from app.tensors.pt_pickle import Described
+from app.tensors.safetensors_header import Header
 
 NAMES_SHOWN = 100  # of missing and unexpected tensors in a refusal
 
@@ -144,6 +148,29 @@ def _check(
         raise Unprocessable(places[0].message, code=code, places=places)
 
 
+async def receive_state(lab: Lab, target: Target, body: Body, format_name: Format, *, strict: bool) -> Received:
+    """Stores a body's tensors; a safetensors file is compared with the network before its bytes come.
+
+    A JSON body may name an artifact. Raises: Malformed, Unprocessable, TooLarge; NotFound for the artifact; what
+    `match` raises.
+    """
+    if format_name == "safetensors":
+
+        def choose(header: Header) -> Collection[str]:
+            match(target, [Described(e.name, e.dtype.name, e.shape) for e in header.entries], strict=strict)
+            return {entry.name for entry in header.entries if entry.name in target.tensors}
+
+        return await receive_safetensors(lab, body, choose)
+    dtypes = {name: stored.dtype for name, stored in target.tensors.items()} if format_name == "json" else {}
+    received = await receive_file(
+        lab, body, format_name, dtypes=dtypes, artifact=lambda name: receive_artifact(lab, name)
+    )
+    if received.kind != "dict":
+        message = f"A state_dict is a dict of tensors by name, and this is a {received.kind}."
+        raise in_place("", message, code="bad-tensor")
+    return received
+
+
 async def load_state(
     lab: Lab,
     name: str,
@@ -163,16 +190,16 @@ async def load_state(
     missing, unexpected = match(target, given, strict=strict)
     replaced = _replacements(target, received.tensors)
 
-    def answer(now: NetworkRef) -> Answer:
+    def answer(row: RevisionRow) -> Answer:
         loaded = sum(key in target.tensors for key in received.tensors)
-        return render(Loaded(now.revision, loaded, missing, unexpected))
+        return render(Loaded(row.number, loaded, missing, unexpected))
 
     async def work(head: NetworkRef) -> Change:
         if head.network_id != target.network.network_id:
             raise no_network(name)  # the one that was asked for; another has its name by now
-        return Change(await in_thread(lambda: _derive(lab, head, replaced)), "load", detail, render=answer)
+        return Change(await in_thread(lambda: _derive(lab, head, replaced)), "load", detail)
 
-    return await write_revision(lab, name, work, if_match=if_match)
+    return await write_revision(lab, name, work, answer, if_match=if_match)
 
 
 def _replacements(target: Target, given: Mapping[str, StoredTensor]) -> dict[str, str]:

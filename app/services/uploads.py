@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +24,11 @@ from app.tensors.booleans import check_booleans
 from app.tensors.media_types import Format
 from app.tensors.pt_pickle import Kind
 from app.tensors.safetensors_header import LENGTH_BYTES, Entry, Header, read_header, read_length
+from app.tensors.strict_json import read_json
 
 GATHERED_BYTES = 4 * 2**20  # of a body, before they are handed to a thread
 SPOOLED_BYTES = 8 * 2**20  # from here on a body waits in a file
+REFERENCE_BYTES = 4_096  # `{"artifact": name}` is not longer
 SLOWEST_BYTES_PER_SECOND = 10 * 2**20  # what a worker surely reads; a file's time to be read follows its size
 
 Body = AsyncIterator[bytes]
@@ -39,6 +41,7 @@ class Received:
     kind: Kind
     tensors: dict[str, StoredTensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # names in the file whose tensors were not wanted
 
 
 async def receive_safetensors(lab: Lab, body: Body, choose: Callable[[Header], Collection[str]]) -> Received:
@@ -56,33 +59,53 @@ async def receive_safetensors(lab: Lab, body: Body, choose: Callable[[Header], C
     header = await in_thread(lambda: read_header(text, wide))
     if header.data_bytes > limits.parameter_bytes:
         raise TooLarge(f"The file holds {header.data_bytes:,} bytes of tensors; {limits.parameter_bytes:,} are taken.")
-    cutter = _Cutter(header, choose(header), TensorWriter(lab.database))
+    wanted = choose(header)
+    cutter = _Cutter(header, wanted, TensorWriter(lab.database))
     await _pour(source, cutter)
     stored = await in_thread(cutter.finish)
-    return Received(
-        "dict", {entry.name: stored[entry.name] for entry in header.entries if entry.name in stored}, header.metadata
-    )
+    names = [entry.name for entry in header.entries]
+    left_out = tuple(name for name in names if name not in wanted)
+    return Received("dict", {name: stored[name] for name in names if name in stored}, header.metadata, left_out)
 
 
 async def receive_file(
-    lab: Lab, body: Body, format_name: Format, *, dtypes: Mapping[str, str] | None = None
+    lab: Lab,
+    body: Body,
+    format_name: Format,
+    *,
+    dtypes: Mapping[str, str] | None = None,
+    artifact: Callable[[str], Awaitable[Received]] | None = None,
 ) -> Received:
     """Stores what a JSON, `.npy`, `.npz` or `.pt` body holds. `dtypes` are for JSON numbers without one, by name.
+
+    With `artifact`, a JSON body may be `{"artifact": name}` as well: what `artifact` gives for the name.
 
     Raises: Malformed, Unprocessable, TooLarge.
     """
     assert format_name != "safetensors"
     source = _Source(body)
     json = format_name == "json"
-    beginning = await source.take(lab.settings.json_body_bytes + 1 if json else SPOOLED_BYTES)
-    if len(beginning) > (lab.settings.json_body_bytes if json else SPOOLED_BYTES - 1):
+    limit = lab.settings.json_body_bytes if json else SPOOLED_BYTES
+    beginning = await source.take(limit + 1)
+    if len(beginning) > limit:
         if json:
-            limit = lab.settings.json_body_bytes
             raise TooLarge(f"The body is larger than the {limit:,} bytes of JSON that are read here.")
         return await _receive_spooled(lab, source, beginning, format_name)
-    return await _submit(
-        lab, KeepTensors(format=format_name, body=beginning, dtypes=dict(dtypes or {})), len(beginning)
-    )
+    reference = _read_reference(beginning) if json and artifact is not None else None
+    if reference is not None and artifact is not None:
+        return await artifact(reference)
+    task = KeepTensors(format=format_name, body=beginning, dtypes=dict(dtypes or {}))
+    return await _submit(lab, task, len(beginning))
+
+
+def _read_reference(body: bytes) -> str | None:
+    """The name in `{"artifact": name}`, or None for other bodies."""
+    if len(body) > REFERENCE_BYTES or b'"artifact"' not in body:
+        return None
+    document = read_json(body)
+    if isinstance(document, dict) and document.keys() == {"artifact"} and isinstance(document["artifact"], str):
+        return document["artifact"]
+    return None
 
 
 async def _receive_spooled(lab: Lab, source: "_Source", beginning: bytes, format_name: Format) -> Received:
