@@ -14,16 +14,20 @@ from app.api.errors import MethodNotAllowed, Unexpected, render_problem
 from app.api.openapi import build_openapi
 from app.api.routes import (
     architectures,
+    artifacts,
     blocks,
     catalog,
     devices,
     forward_docs,
     health,
+    initialize,
     modules,
     networks,
     pages,
     parameters,
     problems,
+    revisions,
+    states,
 )
 from app.api.validation import error_of_validation
 from app.errors import LabError, Malformed, NotFound
@@ -36,6 +40,10 @@ ROUTERS = (
     forward_docs,
     modules,
     parameters,
+    initialize,
+    states,
+    artifacts,
+    revisions,
     devices,
     health,
     problems,

@@ -88,6 +88,12 @@ _CODES = (
         "The body's format is not one that is read here",
         "Send the format that the operation documents, and name it in `Content-Type`.",
     ),
+    ProblemCode(
+        "range-not-satisfiable",
+        416,
+        "There is no such part",
+        "`Range` begins behind the end of the file. `Content-Range` says how long it is.",
+    ),
     # 422
     ProblemCode(
         "invalid-request",
@@ -127,6 +133,13 @@ _CODES = (
     ProblemCode("bad-output", 422, "The output is not a tensor", "A forward returns tensors, numbers or None."),
     ProblemCode(
         "shape-mismatch", 422, "The shapes do not fit", "`detail` names the shapes and the child that met them."
+    ),
+    ProblemCode("dtype-mismatch", 422, "The dtypes do not fit", "`detail` names both. Nothing is cast silently."),
+    ProblemCode(
+        "state-dict-mismatch",
+        422,
+        "The file and the network do not have the same tensors",
+        "`missing` and `unexpected` list the names. With `?strict=false` those that fit are taken.",
     ),
     ProblemCode("limit-exceeded", 422, "A limit is exceeded", "The operator limits what one request may ask for."),
     ProblemCode("bad-index", 422, "The index does not fit", "An index is a NumPy basic index as text, such as `0, :`."),
