@@ -14,6 +14,7 @@ from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 
 from app.api.bodies import header, parse_json, read_body
+from app.api.negotiation import JSON
 from app.errors import Place, Unprocessable
 from app.settings import Settings
 
@@ -33,6 +34,14 @@ class JsonRequest(Request):
         return self._value
 
 
+class BytesRequest(Request):
+    """A request whose body has been read already and is nobody's to parse here."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._body = body
+
+
 class JsonRoute(APIRoute):
     """A route whose body, if it takes one, is a JSON document of at most an architecture's size."""
 
@@ -42,11 +51,12 @@ class JsonRoute(APIRoute):
             field.alias for field in get_flat_params(self.dependant) if _place_of(field.field_info) == ParamTypes.query
         }
         takes_body = self.body_field is not None
+        may_be_empty = self.body_field is not None and not self.body_field.field_info.is_required()
 
         async def handle_strictly(request: Request) -> Response:
             check_query(request, known)
             if takes_body:
-                request = await _with_json(request, body_limit(request.state.lab.settings))
+                request = await _with_json(request, body_limit(request.state.lab.settings), may_be_empty=may_be_empty)
             return await handle(request)
 
         return handle_strictly
@@ -57,9 +67,36 @@ def body_limit(settings: Settings) -> int:
     return settings.limits.architecture_bytes + ENVELOPE_BYTES
 
 
-async def _with_json(request: Request, limit_bytes: int) -> JsonRequest:
+class BytesRoute(APIRoute):
+    """A route whose body is tensors, in JSON or in a binary format, that a worker reads. `request.body()` gives it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        known = {
+            field.alias for field in get_flat_params(self.dependant) if _place_of(field.field_info) == ParamTypes.query
+        }
+
+        async def handle_bytes(request: Request) -> Response:
+            check_query(request, known)
+            settings = request.state.lab.settings
+            headers = request.scope["headers"]
+            limit_bytes = settings.json_body_bytes if content_type_of(request) == JSON else settings.body_bytes
+            body = await read_body(request.receive, headers, limit_bytes)
+            return await handle(BytesRequest(request, body))
+
+        return handle_bytes
+
+
+def content_type_of(request: Request) -> str:
+    """The media type of a request's body, without parameters; JSON where none is given."""
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
+
+
+async def _with_json(request: Request, limit_bytes: int, *, may_be_empty: bool) -> Request:
     headers = request.scope["headers"]
     body = await read_body(request.receive, headers, limit_bytes)
+    if may_be_empty and not body.strip():
+        return JsonRequest(request, b"", None)
     return JsonRequest(request, body, parse_json(body, header(headers, b"content-type")))
 
 

@@ -7,7 +7,7 @@ Adds the schemas that raw routes speak of, the recursive ones (`Architecture`, `
 import json
 import shlex
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -16,7 +16,10 @@ from pydantic.json_schema import models_json_schema
 from app.api.documentation import NULL
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
+from app.api.schemas.initialization import RULES_SCHEMA
+from app.api.schemas.parameters import EditRequest, ReplaceRequest
 from app.api.schemas.problems import Problem
+from app.api.schemas.states import ArtifactReference
 from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
 
 BASE_URL = "http://127.0.0.1:8000"
@@ -38,6 +41,11 @@ TAGS = [
     {"name": "Forward", "description": "Run a network."},
     {"name": "Modules", "description": "The tree that `print(net)` prints."},
     {"name": "Parameters", "description": "What a network has learnt: names, shapes, values."},
+    {"name": "Revisions", "description": "Every change, kept: compare, go back, tag."},
+    {
+        "name": "Files",
+        "description": "Save and load: the state_dict of a network, and tensors under names of their own.",
+    },
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Health", "description": "For whoever watches over the service."},
     {"name": "Problems", "description": "What each problem code means."},
@@ -71,6 +79,9 @@ def _add_schemas(document: dict[str, Any]) -> None:
             (ForwardRequest, "validation"),
             (ForwardReply, "serialization"),
             (TensorToRead, "validation"),
+            (ArtifactReference, "validation"),
+            (EditRequest, "validation"),
+            (ReplaceRequest, "validation"),
         ],
         ref_template=REFERENCE,
     )
@@ -79,7 +90,11 @@ def _add_schemas(document: dict[str, Any]) -> None:
         schemas.setdefault(name, schema)
     for name in list(schemas):
         schemas[name] = _with_references(schemas[name])
-    schemas |= {"Architecture": ARCHITECTURE_SCHEMA, "TensorData": TENSOR_DATA}
+    schemas |= {
+        "Architecture": ARCHITECTURE_SCHEMA,
+        "InitializationRules": RULES_SCHEMA,
+        "TensorData": TENSOR_DATA,
+    }
     document["components"]["schemas"] = dict(sorted(schemas.items()))
 
 
@@ -111,14 +126,17 @@ def body_examples(operation: dict[str, Any]) -> list[Any]:
 
 def curl_line(path: str, method: str, operation: dict[str, Any], body: Any) -> str:
     """The operation as a shell command against a service on this machine."""
+    query: dict[str, str] = {}
     for parameter in operation.get("parameters", ()):
         examples = list(parameter.get("examples", {}).values())
         if parameter["in"] == "path" and examples:
             path = path.replace("{" + parameter["name"] + "}", quote(examples[0]["value"], safe=""))
+        elif parameter["in"] == "query" and examples:
+            query[parameter["name"]] = json.dumps(examples[0]["value"]).strip('"')
     words = ["curl", "-sS"]
     if method != "get" and not (method == "post" and body is not None):
         words += ["-X", method.upper()]
-    words.append(BASE_URL + path)
+    words.append(BASE_URL + path + (f"?{urlencode(query)}" if query else ""))
     if body is not None:
         words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
     return shlex.join(words)

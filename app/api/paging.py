@@ -41,6 +41,15 @@ def read_token(token: str | None) -> str | None:
     return last
 
 
+def number_of(last: str | None) -> int | None:
+    """The number in a token of a list that is ordered by numbers. Raises: Malformed."""
+    if last is None:
+        return None
+    if not (last.isascii() and last.isdecimal() and len(last) <= 16):
+        raise Malformed("The page token is not one that this list gave. Take `next_page_token` of the page before.")
+    return int(last)
+
+
 def link_to_next(path: str, query: Sequence[tuple[str, str]], token: str) -> str:
     """The Link header of a page that is not the last: the same query with the next token."""
     kept = [(name, value) for name, value in query if name != "page_token"]

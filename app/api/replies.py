@@ -9,10 +9,18 @@ from app.messages import Encoded
 from app.services.idempotency import Answer
 
 
-def answer_created(model: BaseModel, location: str, tag: int | str) -> Answer:
-    """The 201 of something that was made: where it is, its tag, and what it is."""
-    headers = [["content-type", "application/json"], ["location", location], ["etag", etag_of(tag)]]
+def answer_created(model: BaseModel, location: str, tag: int | str | None = None) -> Answer:
+    """The 201 of something that was made: where it is, its tag if it has one, and what it is."""
+    headers = [["content-type", "application/json"], ["location", location]]
+    if tag is not None:
+        headers.append(["etag", etag_of(tag)])
     return Answer(201, headers, model.model_dump_json().encode())
+
+
+def answer_with(model: BaseModel, tag: int | str) -> Answer:
+    """The 200 of something that was changed: its tag, and what there is to say."""
+    headers = [["content-type", "application/json"], ["etag", etag_of(tag)]]
+    return Answer(200, headers, model.model_dump_json(by_alias=True).encode())
 
 
 def reply_of_answer(answer: Answer) -> Response:

@@ -11,17 +11,31 @@ from app.api.paging import link_to_next, token_of
 from app.api.replies import answer_created, reply_of_answer, reply_of_model
 from app.api.routes.architectures import ARCHITECTURE_PROBLEMS
 from app.api.schemas.architectures import MLP
-from app.api.schemas.networks import ChangedNetwork, Network, NetworkLinks, NetworkPage, NewDevice, NewNetwork
+from app.api.schemas.networks import (
+    ChangedNetwork,
+    Network,
+    NetworkLinks,
+    NetworkPage,
+    NewClone,
+    NewDevice,
+    NewNetwork,
+    Retention,
+)
 from app.db.networks import NetworkRow, NetworkSummary
+from app.errors import in_place, pointer_to
 from app.services.networks import (
+    CloneRequest,
+    Initialization,
     NetworkRequest,
     change_network,
+    clone_network,
     create_network,
     delete_network,
     find_network,
     list_networks,
     place_network,
 )
+from app.services.networks import Retention as Keep
 
 router = APIRouter(prefix="/v1/networks", tags=["Networks"], route_class=JsonRoute)
 
@@ -44,6 +58,7 @@ EXAMPLE: dict[str, Any] = {
     "parameter_count": 7946,
     "parameter_bytes": 31784,
     "labels": {"chapter": "5.1"},
+    "retention": None,
     "seed": 7,
     "inputs": ["X"],
     "created_at": "2026-01-31T12:00:00.123456Z",
@@ -54,8 +69,10 @@ EXAMPLE: dict[str, Any] = {
         "modules": "/v1/networks/mlp/modules",
         "parameters": "/v1/networks/mlp/parameters",
         "forward": "/v1/networks/mlp/forward",
+        "revisions": "/v1/networks/mlp/revisions",
     },
 }
+SEEDS = range(-(2**63), 2**64)
 NetworkToDelete = Annotated[str, Path(description="The network's name.", openapi_examples={"net": {"value": "net"}})]
 
 
@@ -69,6 +86,7 @@ def network_of(row: NetworkRow | NetworkSummary) -> Network:
         parameter_count=row.parameter_count,
         parameter_bytes=row.parameter_bytes,
         labels=dict(row.labels),
+        retention=None if row.keep_last is None else Retention(keep_last=row.keep_last),
         seed=row.seed,
         inputs=row.inputs,
         created_at=row.created_at,
@@ -79,6 +97,7 @@ def network_of(row: NetworkRow | NetworkSummary) -> Network:
             modules=f"{path}/modules",
             parameters=f"{path}/parameters",
             forward=f"{path}/forward",
+            revisions=f"{path}/revisions",
         ),
     )
 
@@ -110,7 +129,8 @@ async def create(
     lab: LabDep, body: Annotated[NewNetwork, Body(openapi_examples=with_nulls(EXAMPLES))], retry: RetryDep
 ) -> Response:
     """Builds a network from its architecture and keeps it, with PyTorch's own first values. With a `seed` these are the
-    very numbers that `torch.manual_seed(seed)` and the same classes give."""
+    very numbers that `torch.manual_seed(seed)` and the same classes give. `init` holds rules of initialisation, which
+    run after these are drawn."""
     wanted = NetworkRequest(
         architecture=body.architecture,
         name=body.name,
@@ -118,11 +138,31 @@ async def create(
         device=body.device,
         dtype=body.dtype,
         labels=body.labels,
+        init=_initialization(body.init),
     )
     answer = await create_network(
         lab, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
     )
     return reply_of_answer(answer)
+
+
+def _initialization(init: object) -> Initialization | None:
+    """Rules as a list, or as an object with a seed of their own."""
+    if init is None:
+        return None
+    if isinstance(init, list):
+        return Initialization(init, None, "/init")
+    if not isinstance(init, dict):
+        raise in_place("/init", "`init` is a list of rules, or an object of `rules` and a `seed`.", code="bad-request")
+    for key in init:
+        if key not in ("rules", "seed"):
+            raise in_place(
+                pointer_to("init", key), f"`init` has no {key[:60]!r}; it has rules, seed.", code="unknown-key"
+            )
+    seed = init.get("seed")
+    if seed is not None and not (type(seed) is int and seed in SEEDS):
+        raise in_place("/init/seed", "`seed` is an integer of 64 bits.", code="bad-request")
+    return Initialization(init.get("rules"), seed, "/init/rules")
 
 
 @router.get(
@@ -161,7 +201,7 @@ async def get(lab: LabDep, name: NetworkName) -> Response:
 @router.patch(
     "/{name}",
     operation_id="update_network",
-    summary="Rename a network, or change its labels",
+    summary="Rename a network, change its labels or what it keeps",
     response_model=Network,
     responses={
         200: ok("The network, changed.", EXAMPLE, headers=("ETag",)),
@@ -173,13 +213,60 @@ async def update(
     name: NetworkName,
     body: Annotated[
         ChangedNetwork,
-        Body(openapi_examples={"labels": {"value": {"labels": {"chapter": "5.1", "kept": "yes"}}}}),
+        Body(
+            openapi_examples={
+                "labels": {"value": {"labels": {"chapter": "5.1", "kept": "yes"}}},
+                "retention": {"summary": "Keep the newest revisions", "value": {"retention": {"keep_last": 100}}},
+            }
+        ),
     ],
     if_match: IfMatchDep,
 ) -> Response:
-    """Changes what is written of a network; its tensors and its revision stay."""
-    row = await change_network(lab, name, new_name=body.name, labels=body.labels, if_match=if_match)
+    """Changes what is written of a network; its tensors and its revision stay. With `retention` older revisions go,
+    now and with each new one, but for those with a tag."""
+    retention = None
+    if "retention" in body.model_fields_set:
+        retention = Keep(None if body.retention is None else body.retention.keep_last)
+    row = await change_network(
+        lab, name, new_name=body.name, labels=body.labels, retention=retention, if_match=if_match
+    )
     return reply_of_model(network_of(row), tag=row.head_revision)
+
+
+@router.post(
+    "/{name}/clone",
+    operation_id="clone_network",
+    summary="Clone a network",
+    status_code=201,
+    response_model=Network,
+    responses={
+        201: ok("The new network.", {**EXAMPLE, "name": "mlp-copy"}, headers=("Location", "ETag")),
+        **problems(
+            "malformed",
+            "not-found",
+            "name-taken",
+            "in-flight",
+            "invalid-request",
+            "bad-name",
+            "unknown-device",
+            "idempotency-key-reused",
+            "storage-full",
+        ),
+    },
+)
+async def clone(
+    lab: LabDep,
+    name: NetworkName,
+    body: Annotated[NewClone, Body(openapi_examples={"copy": {"value": {"name": "mlp-copy"}}})],
+    retry: RetryDep,
+) -> Response:
+    """Makes a network that begins as this one is, at its newest revision or at another. No tensor is copied; ties and
+    constants stay as they are. From then on the two change independently."""
+    wanted = CloneRequest(name=body.name, revision=body.revision, device=body.device, labels=body.labels)
+    answer = await clone_network(
+        lab, name, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
+    )
+    return reply_of_answer(answer)
 
 
 @router.delete(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from app.api.schemas.architectures import Architecture, StrictBody
+from app.api.schemas.initialization import Init
 from app.api.schemas.tensors import Tensor
 
 NAME_RULE = "1 to 128 letters, digits, `.`, `_` or `-`, the first a letter, digit or `_`"
@@ -13,6 +14,7 @@ NAME_RULE = "1 to 128 letters, digits, `.`, `_` or `-`, the first a letter, digi
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]*$")]
 LabelValue = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
+RevisionNumber = Annotated[int, Field(ge=1, le=2**53)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
 
 
@@ -34,6 +36,24 @@ class NewNetwork(StrictBody):
     )
     dtype: str = Field("float32", description="Floating dtype of its parameters.", examples=["float32"])
     labels: Labels = Field({}, description="Words of your own, to find it by.", examples=[{"chapter": "5.1"}])
+    init: Init | None = None
+
+
+class Retention(StrictBody):
+    """How many revisions a network keeps."""
+
+    keep_last: Annotated[int, Field(ge=1, le=2**53)] = Field(
+        description="The newest so many stay, and those with a tag.", examples=[10]
+    )
+
+
+class NewClone(StrictBody):
+    """A network that begins as another one is. Tensors are shared, not copied, until one of the two changes them."""
+
+    name: str | None = Field(None, description=f"{NAME_RULE}. Without it a name is made up.", examples=["mlp-copy"])
+    revision: RevisionNumber | None = Field(None, description="Default: the newest.", examples=[1])
+    device: str | None = Field(None, description="Default: where the other one is.", examples=["auto"])
+    labels: Labels | None = Field(None, description="Default: those of the other one.", examples=[{"kept": "yes"}])
 
 
 class ChangedNetwork(StrictBody):
@@ -41,6 +61,9 @@ class ChangedNetwork(StrictBody):
 
     name: str | None = Field(None, description=f"A new name: {NAME_RULE}.", examples=["mlp-2"])
     labels: Labels | None = Field(None, examples=[{"chapter": "5.1", "kept": "yes"}])
+    retention: Retention | None = Field(
+        None, description="How many revisions stay; null keeps all.", examples=[{"keep_last": 10}]
+    )
 
 
 class NewDevice(StrictBody):
@@ -58,6 +81,7 @@ class NetworkLinks(BaseModel):
     modules: str
     parameters: str
     forward: str
+    revisions: str
 
 
 class Network(BaseModel):
@@ -70,6 +94,7 @@ class Network(BaseModel):
     parameter_count: int = Field(description="Elements of all parameters, each tied one once.")
     parameter_bytes: int
     labels: dict[str, str]
+    retention: Retention | None = Field(description="How many revisions stay; null: all.")
     seed: int | None = Field(description="What its first values were drawn with.")
     inputs: list[str] = Field(description="Names of the inputs that a forward takes.")
     created_at: datetime
@@ -111,6 +136,12 @@ class Parameter(BaseModel):
     requires_grad: bool
     tied_to: list[str] = Field(description="Its other names.")
     link: str = Field(description="The address of its value.")
+
+
+class ChangedParameter(Parameter):
+    """A parameter or buffer after a change, without its numbers."""
+
+    revision: int = Field(description="The revision that the change made.")
 
 
 class ParameterList(BaseModel):

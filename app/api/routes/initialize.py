@@ -1,0 +1,82 @@
+"""First values anew: `POST /v1/networks/{name}/initialize`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
+
+from app.api.deps import IfMatchDep, LabDep, NetworkName, RetryDep
+from app.api.documentation import ok, problems
+from app.api.json_route import JsonRoute
+from app.api.replies import answer_with, reply_of_answer
+from app.api.schemas.initialization import InitializedParameter, InitializeReply, InitializeRequest
+from app.messages import InitializedParameter as Done
+from app.services.idempotency import Answer
+from app.services.initialize import initialize_network
+
+router = APIRouter(prefix="/v1/networks", tags=["Parameters"], route_class=JsonRoute)
+
+EXAMPLES = {
+    "normal": {
+        "summary": "Every Linear: weights from N(0, 0.01), biases 0",
+        "value": {
+            "rules": [{"module_type": "Linear", "parameters": {"weight": "normal_(std=0.01)", "bias": "zeros_()"}}],
+            "seed": 7,
+        },
+    },
+    "own": {
+        "summary": "An initialiser of one's own, for one layer",
+        "value": {
+            "rules": [
+                {"path": "hidden", "parameters": {"weight": ["uniform_(-10, 10)", "param * (abs(param) >= 5)"]}},
+                {"path": "out", "parameters": {"weight": "constant_(42)"}},
+            ]
+        },
+    },
+}
+REPLY = {"revision": 2, "initialized": [{"name": "hidden.weight", "shape": [256, 20], "rule": 0}]}
+
+
+@router.post(
+    "/{name}/initialize",
+    operation_id="initialize_network",
+    summary="Give parameters first values by rules",
+    response_model=InitializeReply,
+    responses={
+        200: ok("What was initialised.", REPLY, headers=("ETag",)),
+        **problems(
+            "malformed",
+            "not-found",
+            "in-flight",
+            "stale-revision",
+            "unknown-name",
+            "unknown-key",
+            "bad-request",
+            "bad-expression",
+            "bad-arguments",
+            "shape-mismatch",
+            "limit-exceeded",
+            "unavailable",
+            "deadline-exceeded",
+            "storage-full",
+        ),
+    },
+)
+async def initialize(
+    lab: LabDep,
+    name: NetworkName,
+    body: Annotated[InitializeRequest, Body(openapi_examples=EXAMPLES)],
+    if_match: IfMatchDep,
+    retry: RetryDep,
+) -> Response:
+    """Runs rules, one after the other, each over its modules in the order of `net.apply`. With a `seed` the numbers are
+    those that the same calls of `torch.nn.init` draw. A rule that matches nothing is an error, and then nothing is
+    changed. Constants and other buffers are left alone."""
+
+    def render(done: list[Done], revision: int) -> Answer:
+        items = [InitializedParameter(name=item.name, shape=item.shape, rule=item.rule) for item in done]
+        return answer_with(InitializeReply(revision=revision, initialized=items), revision)
+
+    answer = await initialize_network(
+        lab, name, rules=body.rules, seed=body.seed, if_match=if_match, retry=retry, render=render
+    )
+    return reply_of_answer(answer)
