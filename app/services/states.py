@@ -192,7 +192,7 @@ async def load_state(
 
     def answer(row: RevisionRow) -> Answer:
         loaded = sum(key in target.tensors for key in received.tensors)
-        return render(Loaded(row.number, loaded, missing, unexpected))
+        return render(Loaded(row.number, loaded, missing, [*unexpected, *received.left_out]))
 
     async def work(head: NetworkRef) -> Change:
         if head.network_id != target.network.network_id:
