@@ -142,6 +142,8 @@ _CODES = (
         "`missing` and `unexpected` list the names. With `?strict=false` those that fit are taken.",
     ),
     ProblemCode("limit-exceeded", 422, "A limit is exceeded", "The operator limits what one request may ask for."),
+    ProblemCode("bad-tensor", 422, "This is not a tensor", "`errors` points at what was met, and says what is read."),
+    ProblemCode("bad-dtype", 422, "There is no such dtype here", "`detail` lists those that there are."),
     ProblemCode("bad-index", 422, "The index does not fit", "An index is a NumPy basic index as text, such as `0, :`."),
     ProblemCode(
         "absent-device",
