@@ -15,7 +15,6 @@ from app.architecture.untouched import changes_of, untouched
 from app.db import revisions
 from app.errors import NotFound, in_place, pointer_to
 from app.messages import Encoded, Mode, NetworkRef, RunForward, Updated
-from app.settings import Limits
 from app.store.tensors import TensorBytes
 from app.tensors.buffers import bytes_of
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
@@ -23,6 +22,7 @@ from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.codecs.registry import codec_of_body, codec_of_reply
 from app.tensors.strict_json import read_json
 from app.tensors.torch_dtypes import dtype_name
+from app.worker.artifacts import names_artifact, read_artifact, read_one
 from app.worker.context import Worker
 from app.worker.residents import LoadedNetwork
 
@@ -48,7 +48,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded | Updated:
 
     Raises: Malformed, UnsupportedMedia, Unprocessable for the body; NotFound for the revision; what `call` raises.
     """
-    request = _read_request(task, worker.limits)
+    request = _read_request(worker, task)
     ref = at_revision(worker, task.network, request.revision)
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
@@ -98,11 +98,11 @@ def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> Networ
     return NetworkRef(ref.network_id, revision, row.manifest, ref.dtype, ref.device)
 
 
-def _read_request(task: RunForward, limits: Limits) -> _Request:
+def _read_request(worker: Worker, task: RunForward) -> _Request:
     codec = codec_of_body(task.content_type)
     if codec.media_type == JSON:
-        return _read_json_request(task, read_json(task.body), limits)
-    inputs = codec.decode(task.body, limits=limits)
+        return _read_json_request(worker, task, read_json(task.body))
+    inputs = codec.decode(task.body, limits=worker.limits)
     if isinstance(inputs, list):
         raise in_place("", "The inputs are one tensor or a dict of them by name, not a list.", code="bad-request")
     request = _Request(inputs, task.mode, task.seed, task.revision, task.capture, task.update_buffers)
@@ -119,7 +119,7 @@ def _check_update(task: RunForward, request: _Request) -> None:
         raise in_place("/revision", message, code="bad-request")
 
 
-def _read_json_request(task: RunForward, document: object, limits: Limits) -> _Request:
+def _read_json_request(worker: Worker, task: RunForward, document: object) -> _Request:
     if not isinstance(document, dict):
         raise in_place("", 'The body is an object such as {"inputs": [[1, 2]]}.', code="bad-request")
     for key in document:
@@ -139,7 +139,7 @@ def _read_json_request(task: RunForward, document: object, limits: Limits) -> _R
     if not isinstance(update, bool):
         raise in_place("/update_buffers", "`update_buffers` is true or false.", code="bad-request")
     request = _Request(
-        _read_inputs(document["inputs"], task.network.dtype, limits),
+        _read_inputs(worker, document["inputs"], task.network),
         cast("Mode", mode),
         _integer(document, "seed", task.seed),
         _integer(document, "revision", task.revision),
@@ -158,16 +158,20 @@ def _integer(document: dict[str, object], key: str, otherwise: int | None) -> in
     raise in_place(f"/{key}", f"`{key}` is an integer of 64 bits.", code="bad-request")
 
 
-def _read_inputs(inputs: object, dtype: str, limits: Limits) -> Tensor | dict[str, Tensor]:
+def _read_inputs(worker: Worker, inputs: object, ref: NetworkRef) -> Tensor | dict[str, Tensor]:
     """One tensor, or an object of tensors by name; numbers without a dtype take the network's."""
+    if names_artifact(inputs):
+        return read_artifact(worker, ref.network_id, inputs, "/inputs")
     if looks_like_tensor(inputs):
-        return _read_tensor(inputs, dtype, limits, "/inputs")
+        return _read_tensor(worker, inputs, ref, "/inputs")
     assert isinstance(inputs, dict)
-    return {name: _read_tensor(value, dtype, limits, pointer_to("inputs", name)) for name, value in inputs.items()}
+    return {name: _read_tensor(worker, value, ref, pointer_to("inputs", name)) for name, value in inputs.items()}
 
 
-def _read_tensor(value: object, dtype: str, limits: Limits, pointer: str) -> Tensor:
-    tensor = read_tensor(value, pointer=pointer, dtype=dtype, limits=limits)
+def _read_tensor(worker: Worker, value: object, ref: NetworkRef, pointer: str) -> Tensor:
+    if names_artifact(value):
+        return read_one(worker, ref.network_id, value, pointer)
+    tensor = read_tensor(value, pointer=pointer, dtype=ref.dtype, limits=worker.limits)
     if isinstance(tensor, TensorReference):
         raise in_place(pointer, f"There is no tensor {tensor.name!r}.", code="unknown-name")
     return tensor

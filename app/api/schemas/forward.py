@@ -7,13 +7,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas.tensors import Tensor, TensorIn
 
 
+class SavedTensor(BaseModel):
+    """Saved tensors as inputs: an artifact of one tensor, one item of a list or dict, or a dict for all inputs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    artifact: str = Field(description="Its name.")
+    item: int | str | None = Field(None, description="Which tensor of a list (a number) or of a dict (a key).")
+
+
 class ForwardRequest(BaseModel):
     """Inputs to run a network on."""
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: TensorIn | dict[str, TensorIn] = Field(
-        description="One tensor (a list, a number, or an object with `data`), or an object of tensors by input name."
+    inputs: TensorIn | SavedTensor | dict[str, TensorIn | SavedTensor] = Field(
+        description="One tensor (a list, a number, or an object with `data`), or an object of tensors by input name. "
+        'Where a tensor may stand, `{"artifact": name}` may too.'
     )
     mode: Literal["eval", "train"] = Field("eval", description="As `net.eval()` or `net.train()`; nothing is kept.")
     update_buffers: bool = Field(False, description="In mode `train`: keep what the layers do to their buffers.")
