@@ -21,7 +21,10 @@ def document(service) -> dict[str, Any]:
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return [
-        (path, method, item[method]) for path, item in document["paths"].items() for method in METHODS if method in item
+        (path, method, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()  # in the order they stand in, which is that of reading
+        if method in METHODS
     ]
 
 
