@@ -86,6 +86,8 @@ def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
         return unavailable()
     if code in _SQLITE_DAMAGED:
         return Damaged(f"The database file is damaged: {error}.")
+    if str(error).startswith("Could not decode"):  # bytes where text was written
+        return Damaged("The database file is damaged: a text in it is none.")
     return None
 
 

@@ -47,4 +47,6 @@ def _cursor(connection: sa.Connection) -> Any:
 def _spell(connection: sa.Connection, statement: str) -> str:
     if connection.dialect.name == "postgresql":
         return statement.replace("?", "%s").replace("NOW()", "clock_timestamp()")
-    return statement.replace("NOW()", "utc_now()").replace("FOR NO KEY UPDATE", "")  # it locks the whole file instead
+    for lock in ("FOR NO KEY UPDATE", "FOR UPDATE SKIP LOCKED"):  # it locks the whole file instead
+        statement = statement.replace(lock, "")
+    return statement.replace("NOW()", "utc_now()")

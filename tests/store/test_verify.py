@@ -1,0 +1,167 @@
+"""The checker names every kind of damage, and nothing else, in SQLite and PostgreSQL."""
+
+import os
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.db import artifacts
+from app.db.artifacts import NewArtifact
+from app.db.engine import Database
+from app.errors import Damaged
+from app.store.store import TensorStore
+from app.store.tensors import TensorBytes
+from app.store.verify import Verifier
+
+CHUNK = 64
+
+
+@pytest.fixture
+def store(database: Database) -> TensorStore:
+    return TensorStore(database, chunk_bytes=CHUNK)
+
+
+def keep(database: Database, store: TensorStore, name: str, tensors: int = 4, size: int = 300) -> str:
+    """Saves an artifact of random tensors and returns its manifest."""
+    data = {f"t{number}": os.urandom(size) for number in range(tensors)}
+    manifest = store.put((key, TensorBytes("uint8", (size,), memoryview(value))) for key, value in data.items())
+    with database.transaction() as connection:
+        artifacts.save(connection, NewArtifact("default", name, "dict", manifest, tensors, tensors * size))
+    return manifest
+
+
+def check(database: Database, **options: int) -> list[str]:
+    return list(Verifier(database, **options).run())
+
+
+def damage(database: Database, statement: str, **values: object) -> None:
+    """Runs a statement that foreign keys would forbid."""
+    with database.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        if database.kind == "sqlite":
+            raw.execute("PRAGMA foreign_keys = OFF")
+        else:
+            raw.execute("SET session_replication_role = replica")
+            raw.commit()
+        connection.execute(sa.text(statement), values)
+        connection.commit()
+        connection.invalidate()
+
+
+def one(database: Database, statement: str, *values: object) -> bytes:
+    with database.reading() as connection:
+        return bytes(connection.execute(sa.text(statement)).first()[0])
+
+
+def test_an_undamaged_store_has_nothing_to_tell(database, store):
+    assert check(database) == []
+    for number in range(5):
+        keep(database, store, f"a{number}")
+    store.put(
+        [("empty", TensorBytes("float32", (0,), memoryview(b""))), ("one", TensorBytes("bool", (), memoryview(b"\1")))]
+    )
+    store.put([])
+    verifier = Verifier(database)
+    assert list(verifier.run()) == []
+    assert verifier.checked.done == verifier.checked.total
+    assert verifier.checked.total["tensors"] == 22
+    assert verifier.checked.total["chunks"] == 101
+    assert check(database, sample=10) == []
+
+
+def test_every_flipped_byte_of_a_chunk_is_named_with_those_who_use_it(database, store):
+    manifest = keep(database, store, "mine", tensors=1, size=3 * CHUNK)
+    keep(database, store, "other")
+    chosen = store.manifest(manifest)["t0"].digest
+    with database.reading() as connection:
+        found = connection.execute(
+            sa.text(
+                "SELECT c.digest, c.data FROM tensor_chunks t JOIN chunks c ON c.digest = t.chunk WHERE t.tensor = :t"
+            ),
+            {"t": bytes.fromhex(chosen)},
+        ).all()
+    for digest, data in found:
+        for position in random.Random(0).sample(range(CHUNK), 5):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << random.randrange(8)
+            update = "UPDATE chunks SET data = :data WHERE digest = :digest"
+            damage(database, update, data=bytes(flipped), digest=bytes(digest))
+            lines = check(database)
+            assert len(lines) == 1
+            assert bytes(digest).hex() in lines[0]
+            assert "'mine' (t0)" in lines[0]
+            with pytest.raises(Damaged):
+                list(store.read_many(store.manifest(manifest).values()))
+            damage(database, update, data=bytes(data), digest=bytes(digest))
+    assert check(database) == []
+
+
+def test_missing_chunks_tensors_and_manifests_are_named(database, store):
+    manifest = keep(database, store, "mine")
+    chunk = one(database, "SELECT chunk FROM tensor_chunks LIMIT 1")
+    damage(database, "DELETE FROM chunks WHERE digest = :digest", digest=chunk)
+    [line] = check(database)
+    assert line.startswith(f"chunk {chunk.hex()} is missing; used by artifact 'mine'")
+    assert check(database, sample=1) == [line]
+    tensor = one(database, "SELECT tensor FROM manifest_tensors LIMIT 1")
+    damage(database, "DELETE FROM tensors WHERE digest = :digest", digest=tensor)
+    assert any(f"tensor {tensor.hex()} is missing" in line for line in check(database))
+    damage(database, "DELETE FROM manifests WHERE digest = :digest", digest=bytes.fromhex(manifest))
+    assert any(f"manifest {manifest} is missing: artifact 'mine'" in line for line in check(database))
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE tensors SET shape = '[30, 10]'", "tensor"),
+        ("UPDATE tensors SET shape = '['", "tensor"),
+        ("UPDATE tensors SET dtype = 'int8'", "tensor"),
+        ("UPDATE tensors SET dtype = 'int9'", "tensor"),
+        ("UPDATE tensors SET byte_count = 299", "tensor"),
+        ("UPDATE tensors SET chunk_bytes = 65", "tensor"),
+        ("DELETE FROM tensor_chunks WHERE position = 1", "tensor"),
+        ("UPDATE tensor_chunks SET position = 9 WHERE position = 4", "tensor"),
+        ("UPDATE manifest_tensors SET name = 'x' WHERE position = 0", "manifest"),
+        ("DELETE FROM manifest_tensors", "manifest"),
+        ("UPDATE chunks SET size = 65", "chunk"),
+    ],
+)
+def test_whatever_else_is_changed_is_named(database, store, statement, kind):
+    keep(database, store, "mine", tensors=1)
+    damage(database, statement)
+    lines = check(database)
+    assert lines
+    assert any(line.startswith(kind) for line in lines)
+
+
+def test_a_sample_finds_much_damage_with_few_looks(database, store):
+    keep(database, store, "mine", tensors=40, size=CHUNK)
+    damage(database, "UPDATE chunks SET data = data || data")
+    verifier = Verifier(database, sample=7)
+    assert len([line for line in verifier.run() if line.startswith("chunk ")]) == 7
+    assert verifier.checked.done["chunks"] == 7
+
+
+def test_bytes_flipped_in_the_database_file_itself_are_named(sqlite_files, tmp_path):
+    url = sqlite_files.fresh()
+    database = Database(url)
+    store = TensorStore(database)
+    keep(database, store, "mine", tensors=3, size=400_000)
+    database.close()
+    path = url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        data = bytes(connection.execute("SELECT data FROM chunks").fetchone()[0])
+    connection.close()
+    content = bytearray(Path(path).read_bytes())
+    place = content.index(data[10_000:10_100])
+    content[place + 50] ^= 4
+    Path(path).write_bytes(content)
+    damaged = Database(url)
+    lines = check(damaged)
+    assert len(lines) == 1
+    assert "bytes are not as stored; used by artifact 'mine'" in lines[0]
+    damaged.close()
