@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
 GIB = 2**30
+SQLITE_FILE = "model-lab.sqlite"  # in `data_dir`
 
 
 class Limits(BaseModel):
@@ -73,4 +74,4 @@ class Settings(BaseSettings):
     @property
     def resolved_database_url(self) -> str:
         """The database that is meant: the one named, else SQLite in `data_dir`."""
-        return self.database_url or f"sqlite:///{(self.data_dir / 'model-lab.sqlite').absolute()}"
+        return self.database_url or f"sqlite:///{(self.data_dir / SQLITE_FILE).absolute()}"

@@ -1,0 +1,114 @@
+"""`model-lab gc` and `model-lab fsck` as an operator meets them, also beside a running service."""
+
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+import torch
+
+from tests.files.conftest import Files, equal, mlp
+from tests.service import start_service
+from tests.test_cli import check_refusal, run
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    with start_service(folder) as service, service.client() as client:
+        yield Files(client), folder / "data"
+
+
+def command(lab, *arguments: str):
+    return run(*arguments, "--data-dir", str(lab[1]))
+
+
+def chunks(lab) -> int:
+    with closing(sqlite3.connect(lab[1] / "model-lab.sqlite")) as connection:
+        return connection.execute("SELECT COUNT(*) FROM chunks").fetchone()[0]
+
+
+def test_gc_takes_deleted_networks_after_the_time_of_grace_and_leaves_the_others(lab):
+    files, _ = lab
+    kept = files.make("kept", seed=1)
+    before = files.get(kept)
+    gone = files.make("gone", seed=2)
+    there = chunks(lab)
+    assert files.client.delete(gone).status_code == 204
+    done = command(lab, "gc")
+    assert done.returncode == 0
+    assert "Collected 0 manifests, 0 tensors and 0 chunks" in done.stdout
+    done = command(lab, "gc", "--grace", "0")
+    assert done.returncode == 0
+    assert "Collected 1 manifests, 4 tensors" in done.stdout
+    assert chunks(lab) == there - 4
+    assert equal(files.get(kept), before)
+    assert command(lab, "fsck").returncode == 0
+
+
+def test_gc_beside_a_service_that_writes_takes_nothing_that_was_acknowledged(lab):
+    files, _ = lab
+    address = files.make("busy")
+    stop = threading.Event()
+    failed: list[str] = []
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            reply = files.put(address, mlp(number).state_dict())
+            if reply.status_code == 200:
+                if not equal(files.get(address), mlp(number).state_dict()):
+                    failed.append(f"{number} is not what was written")
+            elif reply.status_code not in (429, 503):  # it was too late, and may try again
+                failed.append(reply.text)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    for _ in range(4):
+        assert command(lab, "gc", "--grace", "0s").returncode == 0
+    stop.set()
+    thread.join()
+    assert failed == []
+    done = command(lab, "fsck")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "No damage; looked at" in done.stdout
+    assert torch.equal(files.get(address, revision=2)["0.bias"], mlp(1).state_dict()["0.bias"])
+
+
+def test_fsck_names_a_flipped_byte_and_the_service_does_not_serve_it(lab):
+    files, folder = lab
+    address = files.make("hurt", seed=777_777)
+    with closing(sqlite3.connect(folder / "model-lab.sqlite")) as connection:
+        data = files.get(address)["2.weight"].numpy().tobytes()
+        digest = connection.execute("SELECT hex(digest) FROM chunks WHERE data = ?", (data,)).fetchone()[0].lower()
+        flipped = bytearray(data)
+        flipped[1234] ^= 16
+        connection.execute("UPDATE chunks SET data = ? WHERE data = ?", (bytes(flipped), data))
+        connection.commit()
+        try:
+            done = command(lab, "fsck")
+            assert done.returncode == 1
+            [line, summary] = done.stdout.splitlines()
+            assert line == (
+                f"chunk {digest}: its bytes are not as stored; used by network 'hurt' revision 1 (2.weight)"
+            )
+            assert summary.startswith("1 thing is damaged; looked at ")
+            assert command(lab, "fsck", "--sample", "100000").returncode == 1
+            assert "damaged-data" in files.client.get(f"{address}/state_dict").text
+        finally:
+            connection.execute("UPDATE chunks SET data = ? WHERE data = ?", (data, bytes(flipped)))
+            connection.commit()
+    assert command(lab, "fsck").returncode == 0
+
+
+def test_a_database_that_is_not_there_or_not_of_this_version_is_one_line(tmp_path):
+    for name in ("gc", "fsck"):
+        check_refusal(run(name, "--data-dir", str(tmp_path / "none")), "no database")
+        assert not (tmp_path / "none").exists()
+        check_refusal(run(name, "--database-url", "postgresql://127.0.0.1:1/x"), "database")
+        (tmp_path / "old").mkdir(exist_ok=True)
+        with closing(sqlite3.connect(tmp_path / "old" / "model-lab.sqlite")) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS x (y)")
+        check_refusal(run(name, "--data-dir", str(tmp_path / "old")), "model-lab migrate")
+    check_refusal(run("gc", "--grace", "soon", "--data-dir", str(tmp_path)), "--grace")
