@@ -7,6 +7,7 @@ from app.api.negotiation import NPY, NPZ, PT, SAFETENSORS
 from app.api.problem_codes import CODES
 
 NULL = "\0null"
+SAVES_AS = "x-saves-as"  # of an operation that answers with a file: what the file is called in its curl line
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _BINARY_WORDS = {
     NPY: "One NumPy array.",

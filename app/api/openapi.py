@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from app.api.documentation import NULL
+from app.api.documentation import NULL, SAVES_AS
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
 from app.api.schemas.initialization import RULES_SCHEMA
@@ -139,4 +139,6 @@ def curl_line(path: str, method: str, operation: dict[str, Any], body: Any) -> s
     words.append(BASE_URL + path + (f"?{urlencode(query)}" if query else ""))
     if body is not None:
         words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    if SAVES_AS in operation:
+        words += ["-o", operation[SAVES_AS]]
     return shlex.join(words)

@@ -70,6 +70,18 @@ _REFERENCES = (
         "chunk {0} is missing",
     ),
 )
+_PARTS = """
+SELECT p.position, p.chunk, c.size FROM (
+    SELECT position, chunk FROM tensor_chunks WHERE tensor = ?
+    UNION ALL
+    SELECT t.position, t.chunk FROM tensor_bases b JOIN tensor_chunks t ON t.tensor = b.base
+    WHERE b.tensor = ? AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = ? AND o.position = t.position)
+) p LEFT JOIN chunks c ON c.digest = p.chunk ORDER BY p.position
+"""
+_HOLDERS = """EXISTS (
+    SELECT 1 FROM tensor_chunks t LEFT JOIN tensor_bases b ON b.base = t.tensor
+    WHERE t.chunk = ? AND (m.tensor = t.tensor OR m.tensor = b.tensor)
+)"""
 _USERS = """
 SELECT DISTINCT m.name, n.name, r.number, a.name
 FROM manifest_tensors m
@@ -78,7 +90,7 @@ LEFT JOIN artifacts a ON a.manifest = m.manifest
 WHERE {condition} AND (n.name IS NOT NULL OR a.name IS NOT NULL) LIMIT 6
 """
 _USERS_OF = {
-    "chunk": _USERS.format(condition="m.tensor IN (SELECT tensor FROM tensor_chunks WHERE chunk = ?)"),
+    "chunk": _USERS.format(condition=_HOLDERS),
     "tensor": _USERS.format(condition="m.tensor = ?"),
     "manifest": _USERS.format(condition="m.manifest = ?"),
 }
@@ -146,7 +158,8 @@ class Verifier:
             [(there,)] = fetch(connection, f"SELECT COUNT(*) FROM {table}", [])  # noqa: S608
         self.checked.done[table] = 0
         self.checked.total[table] = there if self._sample is None else min(self._sample, there)
-        for batch in self._drawn(table) if self._sample is not None else self._all(table):
+        drawn = self._sample is not None and self._sample < there
+        for batch in self._drawn(table) if drawn else self._all(table):
             for digest, wrong in self._look(batch, check):
                 yield f"{kind} {digest.hex()}: {wrong}{self._users(kind, digest)}"
             self.checked.done[table] += len(batch)
@@ -202,9 +215,8 @@ class Verifier:
         parts = list(
             fetch(
                 connection,
-                "SELECT t.position, t.chunk, c.size FROM tensor_chunks t LEFT JOIN chunks c ON c.digest = t.chunk "
-                "WHERE t.tensor = ? ORDER BY t.position",
-                [digest],
+                _PARTS,
+                [digest, digest, digest],
             )
         )
         return _wrong_in_tensor(digest, row, parts)

@@ -15,6 +15,7 @@ from app.api.preconditions import etag_of
 from app.api.replies import reply_of_model
 from app.api.routes.states import FORMAT_OF
 from app.api.schemas.states import Artifact, ArtifactPage, ArtifactTensor, SavedArtifact
+from app.api.schemas.tensors import Tensor
 from app.api.streams import StreamedFile, stream_body
 from app.db.artifacts import ArtifactRow
 from app.services.artifacts import (
@@ -140,14 +141,15 @@ async def save(
     "/{name}",
     operation_id="load_artifact",
     summary="Load tensors",
+    response_model=Tensor | list[Tensor] | dict[str, Tensor],
     responses={
         200: ok(
             "What was saved: a tensor, a list or an object of them by name.",
-            [{"dtype": "float32", "shape": [4], "data": [0.0, 1.0, 2.0, 3.0]}],
+            {"x": {"dtype": "float32", "shape": [4], "data": [0.0, 1.0, 2.0, 3.0]}},
             headers=("ETag",),
             **binary_contents(SAFETENSORS, NPY, NPZ, PT),
         ),
-        206: {"description": "The part of a safetensors or .npy file that `Range` asks for."},
+        206: ok("The part of a safetensors or .npy file that `Range` asks for.", **binary_contents(SAFETENSORS, NPY)),
         **problems("not-found", "not-acceptable", "range-not-satisfiable", "damaged-data", "unavailable"),
     },
 )

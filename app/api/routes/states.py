@@ -7,12 +7,13 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app.api.bodies import header
 from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, NetworkName
-from app.api.documentation import binary_contents, ok, problems
+from app.api.documentation import SAVES_AS, binary_contents, ok, problems
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, NPZ, PT, SAFETENSORS, choose
 from app.api.preconditions import etag_of
 from app.api.replies import reply_of_answer, reply_of_encoded
 from app.api.schemas.states import LoadedState
+from app.api.schemas.tensors import Tensor
 from app.api.streams import StreamedFile, stream_body
 from app.errors import UnsupportedMedia
 from app.services.downloads import plan_tensor_file, write_json
@@ -52,11 +53,13 @@ PrefixQuery = Annotated[
     "",
     operation_id="get_state_dict",
     summary="Save the parameters",
+    response_model=dict[str, Tensor],
     responses={
         200: ok("The file.", headers=("ETag",), **binary_contents(SAFETENSORS, PT, NPZ)),
-        206: {"description": "The part of a safetensors file that `Range` asks for."},
+        206: ok("The part of a safetensors file that `Range` asks for.", **binary_contents(SAFETENSORS)),
         **problems("not-found", "not-acceptable", "range-not-satisfiable", "damaged-data", "unavailable"),
     },
+    openapi_extra={SAVES_AS: "mlp.safetensors"},
 )
 async def get(
     lab: LabDep,
