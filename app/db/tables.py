@@ -90,6 +90,14 @@ tensor_chunks = sa.Table(
     sqlite_with_rowid=False,
 )
 
+tensor_bases = sa.Table(  # a tensor here has the chunks of its base, but where it has chunks of its own
+    "tensor_bases",
+    metadata,
+    sa.Column("tensor", Digest, sa.ForeignKey("tensors.digest", ondelete="CASCADE"), primary_key=True),
+    sa.Column("base", Digest, sa.ForeignKey("tensors.digest"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 revisions = sa.Table(
     "revisions",
     metadata,

@@ -5,6 +5,8 @@ refers to and nobody has kept for a day. Called by `app.store.store` alone, insi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -30,6 +32,13 @@ SELECT tc.tensor, tc.position, c.digest, c.data
 FROM tensor_chunks tc JOIN chunks c ON c.digest = tc.chunk
 WHERE tc.tensor = ? AND tc.position >= ? AND tc.position < ? ORDER BY tc.position
 """
+_BASE = "SELECT base FROM tensor_bases WHERE tensor = ?"
+_OF_BASE_RANGE = """
+SELECT tc.tensor, tc.position, c.digest, c.data
+FROM tensor_chunks tc JOIN chunks c ON c.digest = tc.chunk
+WHERE tc.tensor = ? AND tc.position >= ? AND tc.position < ?
+AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = ? AND o.position = tc.position) ORDER BY tc.position
+"""
 
 
 def keep(connection: sa.Connection, chunks: Mapping[str, memoryview]) -> None:
@@ -46,7 +55,7 @@ def keep(connection: sa.Connection, chunks: Mapping[str, memoryview]) -> None:
 
 
 def read_of_tensors(connection: sa.Connection, tensors: Sequence[str]) -> Iterator[tuple[str, int, str, memoryview]]:
-    """All chunks of some tensors, in no order: (tensor, position, chunk's digest, bytes). Raises Damaged."""
+    """The own chunks of some tensors, in no order: (tensor, position, chunk's digest, bytes). Raises Damaged."""
     digests = [bytes.fromhex(digest) for digest in tensors]
     for row in fetch_where_in(connection, _OF_TENSORS, digests):
         yield _checked(row)
@@ -56,8 +65,14 @@ def read_of_range(
     connection: sa.Connection, tensor: str, first: int, stop: int
 ) -> Iterator[tuple[str, int, str, memoryview]]:
     """The chunks `first` to `stop` - 1 of one tensor, in order; fields as above. Raises Damaged."""
-    for row in fetch(connection, _OF_RANGE, [bytes.fromhex(tensor), first, stop]):
-        yield _checked(row)
+    key = bytes.fromhex(tensor)
+    rows = fetch(connection, _OF_RANGE, [key, first, stop])
+    base = next(fetch(connection, _BASE, [key]), None)
+    if base is not None:
+        others = fetch(connection, _OF_BASE_RANGE, [bytes(base[0]), first, stop, key])
+        rows = merge(rows, others, key=itemgetter(1))
+    for row in rows:
+        yield _checked((key, *row[1:]))
 
 
 def _checked(row: Row) -> tuple[str, int, str, memoryview]:

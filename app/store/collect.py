@@ -48,7 +48,15 @@ _TABLES = (
         "NOT EXISTS (SELECT 1 FROM revisions r WHERE r.manifest = x.digest) "
         "AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.manifest = x.digest)",
     ),
-    _Table("tensors", "0", "NOT EXISTS (SELECT 1 FROM manifest_tensors m WHERE m.tensor = x.digest)"),
+    *2
+    * (  # once more for those that only a collected one was made from
+        _Table(
+            "tensors",
+            "0",
+            "NOT EXISTS (SELECT 1 FROM manifest_tensors m WHERE m.tensor = x.digest) "
+            "AND NOT EXISTS (SELECT 1 FROM tensor_bases b WHERE b.base = x.digest)",
+        ),
+    ),
     _Table("chunks", "size", "NOT EXISTS (SELECT 1 FROM tensor_chunks t WHERE t.chunk = x.digest)"),
 )  # in this order, so that what only a collected row referred to goes in the same run
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import orjson
 import sqlalchemy as sa
 
+from app.errors import Busy
+from app.store.digests import digest_tensor
 from app.store.rows import Row, execute_many, fetch, fetch_where_in
 from app.store.tensors import StoredTensor
 
@@ -27,29 +29,36 @@ _INSERT_MANIFEST_TENSOR = """
 INSERT INTO manifest_tensors (manifest, position, name, tensor) VALUES (?, ?, ?, ?)
 ON CONFLICT (manifest, position) DO NOTHING
 """
+_INSERT_BASE = "INSERT INTO tensor_bases (tensor, base) VALUES (?, ?) ON CONFLICT (tensor) DO NOTHING"
 _COPY_TENSOR_CHUNKS = """
 INSERT INTO tensor_chunks (tensor, position, chunk) SELECT ?, position, chunk FROM tensor_chunks WHERE tensor = ?
 ON CONFLICT (tensor, position) DO NOTHING
 """
-_CHUNKS_OF_TENSOR = "SELECT chunk FROM tensor_chunks WHERE tensor = ? ORDER BY position"
-_CHANGED_CHUNKS = """
-SELECT n.position FROM tensor_chunks n JOIN tensor_chunks o ON o.tensor = ? AND o.position = n.position
-WHERE n.tensor = ? AND n.chunk <> o.chunk ORDER BY n.position
+_OWN_CHUNKS = "SELECT position, chunk FROM tensor_chunks WHERE tensor = ?"
+_BASE = "SELECT base FROM tensor_bases WHERE tensor = ?"
+_TENSORS = """
+SELECT t.digest, t.dtype, t.shape, t.byte_count, t.chunk_bytes, b.base
+FROM tensors t LEFT JOIN tensor_bases b ON b.tensor = t.digest WHERE t.digest IN (...)
 """
-_TENSORS = "SELECT digest, dtype, shape, byte_count, chunk_bytes FROM tensors WHERE digest IN (...)"
 _MANIFEST = "SELECT 1 FROM manifests WHERE digest = ?"
 _MANIFEST_TENSORS = """
 SELECT m.name, t.digest, t.dtype, t.shape, t.byte_count
 FROM manifest_tensors m JOIN tensors t ON t.digest = m.tensor WHERE m.manifest = ? ORDER BY m.position
 """
+OVERLAY_FROM_CHUNKS = 64  # a tensor of fewer is always stored in full
+OVERLAY_SHARE = 8  # one that differs in more than an eighth of its chunks, too
 
 
 @dataclass(frozen=True)
 class CutTensor:
-    """A tensor as it lies in the database: in chunks of `chunk_bytes`, the last of which may be shorter."""
+    """A tensor as it lies in the database: in chunks of `chunk_bytes`, the last of which may be shorter.
+
+    With a `base` (a digest) only the chunks that differ from that tensor's are its own.
+    """
 
     stored: StoredTensor
     chunk_bytes: int
+    base: str | None = None
 
 
 def keep_tensors(connection: sa.Connection, tensors: Mapping[str, tuple[CutTensor, Sequence[str]]]) -> None:
@@ -65,24 +74,51 @@ def keep_tensors(connection: sa.Connection, tensors: Mapping[str, tuple[CutTenso
     execute_many(connection, _INSERT_TENSOR_CHUNK, parts)
 
 
-def keep_patched(connection: sa.Connection, cut: CutTensor, base: str, changed: Mapping[int, str]) -> None:
-    """Stores a tensor that has the chunks of the tensor `base` but for those in `changed` (position -> digest)."""
+def keep_patched(connection: sa.Connection, cut: CutTensor, origin: str, changed: Mapping[int, str]) -> None:
+    """Stores a tensor that has the chunks of the tensor `origin` but for those in `changed` (position -> digest).
+
+    A large one keeps only what differs from a tensor that is stored in full, so that what a small change costs does
+    not follow the size of the tensor; when too much differs it is written in full.
+    """
     key, stored = bytes.fromhex(cut.stored.digest), cut.stored
     shape = orjson.dumps(stored.shape).decode()
     execute_many(connection, _INSERT_TENSOR, [(key, stored.dtype, shape, stored.byte_count, cut.chunk_bytes)])
     rows = [(key, position, bytes.fromhex(chunk)) for position, chunk in sorted(changed.items())]
     execute_many(connection, _INSERT_TENSOR_CHUNK, rows)
-    execute_many(connection, _COPY_TENSOR_CHUNKS, [(key, bytes.fromhex(base))])
+    root = find_base(connection, origin)
+    count = -(-stored.byte_count // cut.chunk_bytes)
+    own = len(changed) + (0 if root is None else len(list(fetch(connection, _OWN_CHUNKS, [bytes.fromhex(origin)]))))
+    if count >= OVERLAY_FROM_CHUNKS and own <= count // OVERLAY_SHARE:
+        execute_many(connection, _INSERT_BASE, [(key, bytes.fromhex(root or origin))])
+        sources = [] if root is None else [origin]
+    else:
+        sources = [origin] if root is None else [origin, root]
+    for source in sources:  # the nearer first: what is there already stays
+        execute_many(connection, _COPY_TENSOR_CHUNKS, [(key, bytes.fromhex(source))])
+    if digest_tensor(stored.dtype, stored.shape, chunks_of(connection, stored.digest)) != stored.digest:
+        raise Busy(f"Tensor {origin} was deleted meanwhile; try again.", extra={"retry_after_seconds": 1})
+
+
+def find_base(connection: sa.Connection, tensor: str) -> str | None:
+    """The tensor whose chunks this one has where it has none of its own; None for one that is stored in full."""
+    row = next(fetch(connection, _BASE, [bytes.fromhex(tensor)]), None)
+    return None if row is None else bytes(row[0]).hex()
 
 
 def chunks_of(connection: sa.Connection, tensor: str) -> list[str]:
     """Digests of a tensor's chunks, in order."""
-    return [bytes(row[0]).hex() for row in fetch(connection, _CHUNKS_OF_TENSOR, [bytes.fromhex(tensor)])]
+    found: dict[int, str] = {}
+    for source in (find_base(connection, tensor), tensor):
+        if source is not None:
+            rows = fetch(connection, _OWN_CHUNKS, [bytes.fromhex(source)])
+            found.update((position, bytes(chunk).hex()) for position, chunk in rows)
+    return [found[position] for position in sorted(found)]
 
 
 def find_changed_chunks(connection: sa.Connection, old: str, new: str) -> list[int]:
     """Positions at which two tensors, cut alike, have different chunks."""
-    return [row[0] for row in fetch(connection, _CHANGED_CHUNKS, [bytes.fromhex(old), bytes.fromhex(new)])]
+    pairs = zip(chunks_of(connection, old), chunks_of(connection, new), strict=False)
+    return [position for position, (before, after) in enumerate(pairs) if before != after]
 
 
 def keep_manifest(connection: sa.Connection, digest: str, entries: Sequence[tuple[str, str]]) -> None:
@@ -97,9 +133,10 @@ def find_tensors(connection: sa.Connection, digests: Sequence[str]) -> dict[str,
     """Those of the tensors that are stored."""
     found = {}
     keys = [bytes.fromhex(digest) for digest in digests]
-    for key, dtype, shape, count, chunk_bytes in fetch_where_in(connection, _TENSORS, keys):
+    for key, dtype, shape, count, chunk_bytes, base in fetch_where_in(connection, _TENSORS, keys):
         digest = bytes(key).hex()
-        found[digest] = CutTensor(StoredTensor(digest, dtype, tuple(orjson.loads(shape)), count), chunk_bytes)
+        stored = StoredTensor(digest, dtype, tuple(orjson.loads(shape)), count)
+        found[digest] = CutTensor(stored, chunk_bytes, None if base is None else bytes(base).hex())
     return found
 
 

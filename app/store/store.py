@@ -248,7 +248,7 @@ class _Reading:
         if buffer.nbytes != stored.byte_count:
             raise ValueError(f"tensor {stored.digest} is {stored.byte_count} bytes, its buffer {buffer.nbytes}")
         flat = buffer.cast("B") if buffer.nbytes else buffer
-        if stored.byte_count > READ_BYTES:
+        if stored.byte_count > READ_BYTES or cut.base is not None:
             self._read_large(cut, flat)
             return
         if stored.digest not in self._waiting:

@@ -1,16 +1,22 @@
 """Tensors made from others: what changed is written, what did not is shared, and nothing else is read."""
 
 import os
+import random
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from app.db import tables
+from app.db import networks, revisions, tables
 from app.db.engine import Database
+from app.db.migrations import downgrade, migrate
 from app.errors import Damaged, NotFound
-from app.store import chunks
+from app.store import chunks, manifests
+from app.store.collect import collect
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor, TensorBytes
+from app.store.verify import Verifier
+from tests.db.rows import new_network
 
 
 @pytest.fixture
@@ -139,3 +145,99 @@ def test_damage_is_met_when_a_patch_reads_it(store: TensorStore, database: Datab
     patch.fetch([(0, 10)])
     with pytest.raises(Damaged):
         patch.fetch([(200, 201)])
+
+
+# --- large tensors keep only what differs from one that is stored in full ---
+
+
+@pytest.fixture
+def overlays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "OVERLAY_FROM_CHUNKS", 16)
+
+
+def own_chunks(database: Database, stored: StoredTensor) -> int:
+    table = tables.tensor_chunks
+    with database.reading() as connection:
+        query = sa.select(sa.func.count()).select_from(table).where(table.c.tensor == stored.digest)
+        return connection.execute(query).scalar_one()
+
+
+def change(store: TensorStore, manifest: str, places: list[int], source: random.Random) -> tuple[str, bytes]:
+    stored = store.manifest(manifest)["a"]
+    patch = store.open_patch(stored)
+    for place in places:
+        patch.fetch([(place, place + 1)])
+        patch.buffer[place] = source.randrange(256)
+    content = bytearray(read(store, stored))
+    for place in places:
+        content[place] = patch.buffer[place]
+    return store.derive(manifest, [(["a"], patch)]), bytes(content)
+
+
+@pytest.mark.usefixtures("overlays")
+def test_a_small_change_of_a_large_tensor_writes_a_few_rows(store: TensorStore, database: Database):
+    source = random.Random(1)
+    manifest, named = put(store, a=source.randbytes(64 * 40))
+    first, _ = change(store, manifest, [0], source)
+    second, content = change(store, first, [64 * 30], source)
+    after = store.manifest(second)["a"]
+    assert own_chunks(database, named["a"]) == 40
+    assert own_chunks(database, store.manifest(first)["a"]) == 1
+    assert own_chunks(database, after) == 2
+    assert read(store, after) == content
+    assert store.read_range(after.digest, 60, 64 * 31) == content[60 : 64 * 31]
+    assert put(store, a=content)[0] == second
+    many, content = change(store, second, list(range(0, 64 * 40, 64 * 4)), source)
+    assert own_chunks(database, store.manifest(many)["a"]) == 40
+    assert read(store, store.manifest(many)["a"]) == content
+
+
+@pytest.mark.usefixtures("overlays")
+@pytest.mark.parametrize("seed", range(3))
+def test_any_row_of_changes_reads_as_it_was_made(store: TensorStore, database: Database, seed: int):
+    source = random.Random(seed)
+    manifest, _ = put(store, a=source.randbytes(64 * 40 + 7))
+    made = []
+    for _ in range(12):
+        places = [source.randrange(64 * 40 + 7) for _ in range(source.choice([1, 1, 2, 9]))]
+        manifest, content = change(store, manifest, places, source)
+        made.append((manifest, content))
+    for manifest, content in made:
+        stored = store.manifest(manifest)["a"]
+        assert read(store, stored) == content
+        ((_, whole),) = store.read_many([stored])
+        assert whole.data == content
+    (old, before), (new, after) = made[3], made[9]
+    ranges = store.changed_ranges(store.manifest(old)["a"], store.manifest(new)["a"])
+    differing = {place // 64 for place in range(len(before)) if before[place] != after[place]}
+    assert [start // 64 for start, _ in ranges] == sorted(differing)
+    assert list(Verifier(database).run()) == []
+
+
+@pytest.mark.usefixtures("overlays")
+def test_a_base_stays_while_something_is_made_from_it(store: TensorStore, database: Database):
+    source = random.Random(3)
+    manifest, named = put(store, a=source.randbytes(64 * 40))
+    derived, content = change(store, manifest, [5], source)
+    with database.transaction() as connection:
+        row = networks.insert(connection, new_network())
+        revisions.insert(connection, revisions.NewRevision(row.id, 1, derived, "edit"))
+    collect(database, timedelta(0))
+    assert read(store, store.manifest(derived)["a"]) == content
+    assert read(store, named["a"])
+    with database.transaction() as connection:
+        networks.delete(connection, "main", "net")
+    collect(database, timedelta(0))
+    assert count(database, tables.tensors) == count(database, tables.chunks) == 0
+
+
+@pytest.mark.usefixtures("overlays")
+def test_going_back_to_the_format_before_writes_tensors_in_full(store: TensorStore, database: Database):
+    source = random.Random(4)
+    manifest, _ = put(store, a=source.randbytes(64 * 40))
+    derived, content = change(store, manifest, [5], source)
+    stored = store.manifest(derived)["a"]
+    downgrade(database.url, "0003")
+    assert own_chunks(database, stored) == 40
+    migrate(database.url)
+    assert read(store, stored) == content
