@@ -4,10 +4,11 @@ import sqlite3
 import threading
 from contextlib import closing
 
+import httpx
 import pytest
 import torch
 
-from tests.files.conftest import Files, equal, mlp
+from tests.files.conftest import Files, equal, from_file, mlp, to_file
 from tests.service import start_service
 from tests.test_cli import check_refusal, run
 
@@ -100,6 +101,46 @@ def test_fsck_names_a_flipped_byte_and_the_service_does_not_serve_it(lab):
             connection.execute("UPDATE chunks SET data = ? WHERE data = ?", (data, bytes(flipped)))
             connection.commit()
     assert command(lab, "fsck").returncode == 0
+
+
+@pytest.mark.parametrize("format_name", ["safetensors", "npz", "pt"])
+def test_damage_far_inside_a_file_breaks_the_reply_off(lab, format_name):
+    files, folder = lab
+    tensor = torch.arange(4_000_000, dtype=torch.int32)
+    assert files.send("/v1/artifacts/long", to_file({"t": tensor}, "safetensors"), "safetensors").status_code < 300
+    last = tensor.numpy().tobytes()[15 * 2**20 :]
+    with closing(sqlite3.connect(folder / "model-lab.sqlite")) as connection:
+        connection.execute("UPDATE chunks SET data = ? WHERE data = ?", (last[:-1] + b"x", last))
+        connection.commit()
+        try:
+            with pytest.raises(httpx.RemoteProtocolError):
+                files.client.get(f"/v1/artifacts/long?format={format_name}")
+            part = files.client.get("/v1/artifacts/long?format=safetensors", headers={"range": "bytes=0-1000000"})
+            assert part.status_code == 206
+        finally:
+            connection.execute("UPDATE chunks SET data = ? WHERE data = ?", (last, last[:-1] + b"x"))
+            connection.commit()
+    assert equal(
+        from_file(files.client.get(f"/v1/artifacts/long?format={format_name}").content, format_name), {"t": tensor}
+    )
+
+
+def test_a_client_that_leaves_half_way_changes_nothing(lab):
+    files, _ = lab
+    address = files.make("left", ["Linear(1000, 3000)"])
+    before = files.get(address)
+    body = to_file(dict(torch.nn.Sequential(torch.nn.Linear(1000, 3000)).state_dict()), "safetensors")
+
+    def leave():
+        yield body[:6_000_000]
+        raise RuntimeError("the line is cut")
+
+    for format_name in ("safetensors", "pt"):
+        with pytest.raises(RuntimeError):
+            files.send(f"{address}/state_dict", leave(), format_name)
+    assert files.client.get(address).json()["revision"] == 1
+    assert equal(files.get(address), before)
+    assert files.send(f"{address}/state_dict", body, "safetensors").json()["revision"] == 2
 
 
 def test_a_database_that_is_not_there_or_not_of_this_version_is_one_line(tmp_path):

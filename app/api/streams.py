@@ -1,7 +1,7 @@
 """Bodies that are never whole in memory: read while they come in, sent while they are read; and parts of them.
 
-A reply's first piece is there before its head goes out, so what is wrong from the start is a problem document; what
-goes wrong later breaks the connection off. Called by the routes of state_dicts and artifacts.
+A reply's first MiB is there before its head goes out, so what is wrong so early is a problem document; what goes wrong
+later breaks the connection off. Called by the routes of state_dicts and artifacts.
 """
 
 import re
@@ -16,6 +16,7 @@ from app.api.bodies import ClientGone, check_announced, header, too_large
 from app.api.errors import RangeNotSatisfiable
 from app.services.downloads import TensorFile
 
+FIRST_BYTES = 2**20
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -94,9 +95,12 @@ class StreamedFile(Response):
             return
         part = self._reply.part
         pieces = self._file.pieces(part.start, part.stop) if part else self._file.pieces()
-        first = await anext(pieces, b"")
+        first: list[bytes | memoryview] = []
+        while sum(map(len, first)) < FIRST_BYTES and (piece := await anext(pieces, None)) is not None:
+            first.append(piece)
         await send(start)
-        await send({"type": "http.response.body", "body": first, "more_body": True})
+        for piece in first:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
