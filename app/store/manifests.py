@@ -83,6 +83,8 @@ def keep_patched(connection: sa.Connection, cut: CutTensor, origin: str, changed
     key, stored = bytes.fromhex(cut.stored.digest), cut.stored
     shape = orjson.dumps(stored.shape).decode()
     execute_many(connection, _INSERT_TENSOR, [(key, stored.dtype, shape, stored.byte_count, cut.chunk_bytes)])
+    if _is_whole(connection, stored):
+        return  # an edit was taken back; made from what was made from it, it would be its own base
     rows = [(key, position, bytes.fromhex(chunk)) for position, chunk in sorted(changed.items())]
     execute_many(connection, _INSERT_TENSOR_CHUNK, rows)
     root = find_base(connection, origin)
@@ -95,8 +97,12 @@ def keep_patched(connection: sa.Connection, cut: CutTensor, origin: str, changed
         sources = [origin] if root is None else [origin, root]
     for source in sources:  # the nearer first: what is there already stays
         execute_many(connection, _COPY_TENSOR_CHUNKS, [(key, bytes.fromhex(source))])
-    if digest_tensor(stored.dtype, stored.shape, chunks_of(connection, stored.digest)) != stored.digest:
+    if not _is_whole(connection, stored):
         raise Busy(f"Tensor {origin} was deleted meanwhile; try again.", extra={"retry_after_seconds": 1})
+
+
+def _is_whole(connection: sa.Connection, stored: StoredTensor) -> bool:
+    return digest_tensor(stored.dtype, stored.shape, chunks_of(connection, stored.digest)) == stored.digest
 
 
 def find_base(connection: sa.Connection, tensor: str) -> str | None:

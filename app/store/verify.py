@@ -65,6 +65,11 @@ _REFERENCES = (
         "tensor {1} is missing: manifest {2} has it as {0!r}",
     ),
     _Reference(
+        "tensor_bases",
+        "SELECT b.base, b.tensor FROM tensor_bases b LEFT JOIN tensors t ON t.digest = b.base WHERE t.digest IS NULL",
+        "tensor {0} is missing: tensor {1} has chunks of it",
+    ),
+    _Reference(
         "tensors",
         "SELECT DISTINCT c.chunk FROM tensor_chunks c LEFT JOIN chunks d ON d.digest = c.chunk WHERE d.digest IS NULL",
         "chunk {0} is missing",
@@ -78,9 +83,10 @@ SELECT p.position, p.chunk, c.size FROM (
     WHERE b.tensor = ? AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = ? AND o.position = t.position)
 ) p LEFT JOIN chunks c ON c.digest = p.chunk ORDER BY p.position
 """
-_HOLDERS = """EXISTS (
-    SELECT 1 FROM tensor_chunks t LEFT JOIN tensor_bases b ON b.base = t.tensor
-    WHERE t.chunk = ? AND (m.tensor = t.tensor OR m.tensor = b.tensor)
+_HOLDERS = """m.tensor IN (
+    SELECT tensor FROM tensor_chunks WHERE chunk = ?
+    UNION SELECT b.tensor FROM tensor_bases b JOIN tensor_chunks t ON t.tensor = b.base WHERE t.chunk = ?
+    AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = b.tensor AND o.position = t.position)
 )"""
 _USERS = """
 SELECT DISTINCT m.name, n.name, r.number, a.name
@@ -237,7 +243,8 @@ class Verifier:
         """Who needs it, in words; empty if nobody does or nobody knows."""
         try:
             with self._database.reading() as connection:
-                rows = list(fetch(connection, _USERS_OF[kind], [digest]))
+                statement = _USERS_OF[kind]
+                rows = list(fetch(connection, statement, [digest] * statement.count("?")))
         except Damaged:
             return ""
         shown = [_user(row) for row in rows[:USERS_SHOWN]]

@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.db import artifacts
 from app.db.artifacts import NewArtifact
 from app.db.engine import Database
 from app.errors import Damaged
+from app.store.collect import collect
 from app.store.store import TensorStore
 from app.store.tensors import TensorBytes
 from app.store.verify import Verifier
@@ -135,6 +137,64 @@ def test_whatever_else_is_changed_is_named(database, store, statement, kind):
     lines = check(database)
     assert lines
     assert any(line.startswith(kind) for line in lines)
+
+
+def edited(store: TensorStore, manifest: str, *places: int) -> str:
+    """The manifest with a byte of `t0` changed at each place, one edit after the other."""
+    for place in places:
+        patch = store.open_patch(store.manifest(manifest)["t0"])
+        patch.fetch([(place, place + 1)])
+        patch.buffer[place] ^= 255
+        manifest = store.derive(manifest, [(["t0"], patch)])
+    return manifest
+
+
+def test_damage_in_a_tensor_that_keeps_only_what_differs_is_named(database, store):
+    size = 100 * CHUNK
+    manifest = keep(database, store, "whole", tensors=1, size=size)
+    changed = edited(store, manifest, 10 * CHUNK)
+    with database.transaction() as connection:
+        artifacts.save(connection, NewArtifact("default", "edited", "dict", changed, 1, size))
+    assert check(database) == []
+
+    def hurt(tensor: str, position: int) -> str:
+        values = {"tensor": bytes.fromhex(tensor), "position": position}
+        with database.reading() as connection:
+            statement = "SELECT chunk FROM tensor_chunks WHERE tensor = :tensor AND position = :position"
+            chunk = bytes(connection.execute(sa.text(statement), values).scalar_one())
+            data = bytes(
+                connection.execute(sa.text("SELECT data FROM chunks WHERE digest = :c"), {"c": chunk}).scalar_one()
+            )
+        update = "UPDATE chunks SET data = :data WHERE digest = :digest"
+        damage(database, update, data=bytes([data[0] ^ 1]) + data[1:], digest=chunk)
+        [line] = check(database)
+        damage(database, update, data=data, digest=chunk)
+        return line
+
+    whole, overlay = store.manifest(manifest)["t0"].digest, store.manifest(changed)["t0"].digest
+    line = hurt(whole, 5)
+    assert "artifact 'whole'" in line
+    assert "artifact 'edited'" in line
+    assert "artifact 'edited'" not in hurt(whole, 10)
+    assert "artifact 'whole'" not in hurt(overlay, 10)
+    damage(database, "DELETE FROM tensor_chunks WHERE tensor = :tensor", tensor=bytes.fromhex(overlay))
+    [line] = check(database)
+    assert line.startswith(f"tensor {overlay}: ")
+    damage(database, "DELETE FROM tensors WHERE digest = :tensor", tensor=bytes.fromhex(whole))
+    assert any(f"tensor {whole} is missing: tensor {overlay} has chunks of it" in line for line in check(database))
+
+
+def test_an_edit_that_is_taken_back_leaves_nothing_behind_for_ever(database, store):
+    manifest = keep(database, store, "a", tensors=1, size=100 * CHUNK)
+    assert edited(store, manifest, 70, 70) == manifest
+    assert edited(store, manifest, 70, 3000, 3000, 70) == manifest
+    assert check(database) == []
+    with database.transaction() as connection:
+        artifacts.delete(connection, "default", "a")
+    collect(database, timedelta(0))
+    with database.reading() as connection:
+        assert connection.execute(sa.text("SELECT COUNT(*) FROM tensors")).scalar_one() == 0
+        assert connection.execute(sa.text("SELECT COUNT(*) FROM chunks")).scalar_one() == 0
 
 
 def test_a_sample_finds_much_damage_with_few_looks(database, store):
