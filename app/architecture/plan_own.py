@@ -74,15 +74,21 @@ def _children(planner: BlockPlanner, block: Own, scope: Scope) -> tuple[tuple[Ch
     pointer = block.children.pointer
     value = planner.evaluate(block.children.expression, scope, pointer)
     plans = value if isinstance(value, tuple) else (value,)
-    for plan in plans:
+    for index, plan in enumerate(plans):
         if not isinstance(plan, Plan):
-            message = f"children are blocks; this text gives {in_words(value)}"
-            raise in_place(pointer, message, code="bad-arguments")
+            raise in_place(pointer, _not_a_child(plan, index), code="bad-arguments")
     text = block.children.expression.text.strip()
     return (
         tuple(Child(str(index), plan, pointer) for index, plan in enumerate(plans)),
         text if text in scope.values else None,
     )
+
+
+def _not_a_child(value: object, index: int) -> str:
+    message = f"children are blocks; child {index} is"
+    if isinstance(value, tuple) and any(isinstance(item, Plan | Slot) for item in value):
+        return f'{message} a list of blocks; write {{"type": "Sequential", "layers": [...]}} where one block is meant'
+    return f"{message} {in_words(value)}"
 
 
 def _is_plain(value: object) -> bool:

@@ -18,6 +18,7 @@ from app.language.syntax import dotted
 from app.language.words import (
     DTYPE_ALIASES,
     DTYPES,
+    HINTS_OF_SELF,
     LIST_METHODS,
     LITERALS,
     LOOP_FUNCTIONS,
@@ -284,6 +285,8 @@ class Emitter:
     def _self_attribute(self, node: ast.Attribute) -> Pair:
         found = self.names.of_self(node.attr)
         if found is None:
+            if node.attr in HINTS_OF_SELF:
+                raise refuse(node, f"self.{node.attr} is not in the language: {HINTS_OF_SELF[node.attr]}")
             raise self._unknown(node, f"self.{node.attr}", "child, parameter, constant or hyperparameter")
         return found
 

@@ -265,3 +265,8 @@ def test_near_names_are_offered():
 )
 def test_mistakes_are_told_with_their_code_and_place(document, code, pointer):
     refused(document, code, "/architecture" + pointer)
+
+
+def test_a_hint_says_that_a_parameter_s_text_is_the_tensor_alone():
+    message = refused({"parameters": {"w": "nn.Parameter(randn(3))"}}, "unknown-name", "/architecture/parameters/w")
+    assert "randn(3, 4), not nn.Parameter" in message
