@@ -23,7 +23,7 @@ def fresh_service(tmp_path_factory):
 
 
 def request_of(example: Example, last_network: str) -> tuple[str, dict]:
-    """Where a JSON example goes, told by its keys: a network, a check, a library block, or a forward of the last one."""
+    """Where a JSON example goes, told by its keys: a network, a check, a library block, or a forward of the last."""
     body = json.loads(example.text)
     assert isinstance(body, dict), f"{example.place}: an example is a whole body"
     if "definition" in body:
