@@ -280,7 +280,7 @@ class FrameReader(Generic[PayloadT]):
         self._decoder = msgspec.msgpack.Decoder(tuple[int, kind])  # type: ignore[valid-type]  # a type made at run time
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[int, PayloadT]]:
+    def feed(self, data: bytes | memoryview) -> list[tuple[int, PayloadT]]:
         """Takes the next bytes and gives `(sequence, message)` for each message that is whole now.
 
         Raises: msgspec.DecodeError when the bytes are not such messages.

@@ -5,6 +5,7 @@ slow, take memory or crash without touching the HTTP process. Knows nothing of H
 """
 
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -38,28 +39,30 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         reader: FrameReader[Start | Task] = FrameReader(Start | Task)
         worker = _start(connection, reader)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: later collections need not walk all of PyTorch
         connection.sendall(frame(0, Ready(pid=os.getpid())))
         _serve(connection, reader, worker)
 
 
 def _start(connection: socket.socket, reader: FrameReader[Start | Task]) -> Worker:
-    while True:
-        data = connection.recv(RECEIVE_BYTES)
-        if not data:
-            sys.exit(0)
+    while data := connection.recv(RECEIVE_BYTES):
         for _, message in reader.feed(data):
             assert isinstance(message, Start), "the first message says what this worker is"
             settings = Settings.model_validate_json(message.settings)
             _prepare_torch(message.device, settings)
             _limit_memory(message.device, settings)
             return Worker.make(message.device, settings, Database(settings.resolved_database_url))
+    sys.exit(0)
 
 
 def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker: Worker) -> None:
-    while data := connection.recv(RECEIVE_BYTES):
+    # One buffer for ever: memory of this size made anew for each receive would cost a system call and page faults.
+    buffer = memoryview(bytearray(RECEIVE_BYTES))
+    while received := connection.recv_into(buffer):
         answers = bytearray()
         held_since = 0.0
-        for sequence, task in reader.feed(data):
+        for sequence, task in reader.feed(buffer[:received]):
             assert not isinstance(task, Start)
             answers += frame(sequence, _answer(worker, task))
             now = time.monotonic()
