@@ -68,7 +68,7 @@ def frozen(value: object) -> object:
     """Gives a key that is equal for equal arguments only: 1, 1.0 and True are three, and a block is itself."""
     if isinstance(value, Mapping):
         return tuple((name, frozen(item)) for name, item in value.items())
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(frozen(item) for item in value)
     if isinstance(value, torch.Tensor):
         return ("tensor", id(value), value)

@@ -60,6 +60,9 @@ def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, li
     if value.trained and not (tensor.is_floating_point() or tensor.is_complex()):
         message = f"a parameter is trained, so it holds floats, not {str(tensor.dtype).removeprefix('torch.')}"
         raise in_place(value.pointer, f"{message}; make it a constant, or write numbers as 1.", code="bad-arguments")
+    if tensor.ndim > limits.tensor_rank:
+        message = f"it has {tensor.ndim} dimensions; at most {limits.tensor_rank} are allowed"
+        raise in_place(value.pointer, message, code="limit-exceeded")
     fresh = (
         tensor.is_contiguous()
         and tensor.untyped_storage().nbytes() == tensor_bytes(tensor)

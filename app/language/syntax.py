@@ -8,6 +8,7 @@ expressions, and by `compile.py`.
 import ast
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from typing import TypeVar
 
 from app.language.errors import LanguageError
@@ -105,7 +106,7 @@ def parse_input(text: str, limits: Limits) -> Input:
     name, equals, default = text.partition("=")
     cleaner = ExpressionCleaner(limits)
     checked = cleaner.name(name.strip(), 1, 1)
-    if checked in NAMESPACES or checked == "self":
+    if checked in NAMESPACES or checked == "self" or iskeyword(checked):
         raise LanguageError(f"an input cannot be named {checked}: the language uses that name", code="bad-name")
     if not equals:
         return Input(checked, required=True)

@@ -5,6 +5,7 @@ The only place where a forward's body is read. Called by the handlers.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import NamedTuple, cast
 
 import torch
@@ -54,6 +55,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
             device=worker.residents.device,
             dtype=loaded.dtype,
         )
+    _check_rank(called, worker.limits)
     return _encode(called, task.accept, ref)
 
 
@@ -139,6 +141,14 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def _check_rank(called: Called, limits: Limits) -> None:
+    """Refuses what no format can hold: a view may have more dimensions than any tensor that is made."""
+    for name, tensor in chain(called.outputs.items(), called.captured.items()):
+        if tensor.ndim > limits.tensor_rank:
+            message = f"{name} has {tensor.ndim} dimensions; at most {limits.tensor_rank} are allowed"
+            raise in_place("/inputs", message, code="limit-exceeded")
 
 
 def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:
