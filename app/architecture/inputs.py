@@ -78,7 +78,7 @@ def match_inputs(
         return (inputs,), {}
     for name in inputs:
         if name not in names:
-            message = f"there is no input {name!r}{suggest(name, names)} The inputs are: {listed}"
+            message = f"there is no input {name!r}{suggest(name, names) or '.'} The inputs are: {listed}"
             raise in_place(pointer_to("inputs", name), message, code="unknown-name")
     for one in known:
         if one.required and one.name not in inputs:
