@@ -3,6 +3,8 @@
 Made once, by `app.main` or `app.cli`, and handed down; workers get theirs from the process that starts them.
 """
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -69,3 +71,15 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database that is meant: the one named, else SQLite in `data_dir`."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'model-lab.sqlite').absolute()}"
+
+
+def unknown_variables() -> list[str]:
+    """Words on each variable of the environment that is named as a setting and is none: a typing slip, most likely."""
+    known = {f"MODEL_LAB_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"MODEL_LAB_LIMITS__{name.upper()}" for name in Limits.model_fields}
+    found = []
+    for name in sorted(os.environ):
+        if name.upper().startswith("MODEL_LAB_") and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1)
+            found.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else ''}")
+    return found

@@ -15,7 +15,7 @@ HEAD = """# Settings
 
 What an operator can choose, as variables of the environment. Options of `model-lab serve` (`--data-dir`,
 `--database-url`, `--devices`, `--allow-without-key`, `--access-log`) win over them. A value that cannot be read ends
-the command with one line that names the variable.
+the command with one line that names the variable; one that is no setting is told and passed over.
 
 Made from `app/settings.py` by `python -m tests.docs.settings_page`.
 
