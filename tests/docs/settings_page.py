@@ -37,13 +37,13 @@ EXAMPLES = """
 Data in a folder of its own, two CPU workers with four threads each:
 
 ```bash
-MODEL_LAB_DATA_DIR=/srv/lab MODEL_LAB_DEVICES=cpu:0,cpu:1 MODEL_LAB_WORKER_THREADS=4 model-lab serve
+MODEL_LAB_DATA_DIR=/srv/lab MODEL_LAB_DEVICES=cpu:0,cpu:1 MODEL_LAB_WORKER_THREADS=4 make run
 ```
 
 PostgreSQL, and the second GPU alone:
 
 ```bash
-MODEL_LAB_DATABASE_URL=postgresql://lab@db.example/lab MODEL_LAB_DEVICES=cuda:1 model-lab serve
+MODEL_LAB_DATABASE_URL=postgresql://lab@db.example/lab MODEL_LAB_DEVICES=cuda:1 make run
 ```
 """
 
