@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from torch import nn
 
@@ -9,6 +10,7 @@ from app.architecture.build import build, build_on_meta
 from app.architecture.call import call
 from app.architecture.describe import print_tree
 from app.architecture.materialise import materialise
+from app.errors import Unprocessable
 from tests.architecture.building import LIMITS, built, refused, resolved, same_parameters, same_state
 
 RESIDUAL = {
@@ -393,3 +395,27 @@ def test_a_scope_form_puts_names_around_any_block():
 
 def test_a_repeat_is_refused_where_one_block_is_needed():
     refused({"children": {"a": {"repeat": 2, "block": "ReLU()"}}}, "bad-arguments", "/architecture/children/a")
+
+
+@pytest.mark.parametrize("spaced", ["Linear", "nn.Linear", "torch.nn.Linear"])
+def test_a_type_may_be_written_as_in_python_like_a_call(spaced):
+    net = built({"type": "nn.Sequential", "layers": [{"type": spaced, "args": [2, 3]}, f"{spaced}(3, 1)"]})
+    assert print_tree(net) == print_tree(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)))
+
+
+def test_hyperparameters_after_the_rest_are_given_by_name():
+    block = {
+        "hyperparameters": {"*parts": [], "dim": 1},
+        "children": "parts",
+        "inputs": ["x"],
+        "forward": "return x + dim",
+    }
+    for text, count, dim in (("B()", 0, 1), ("B(ReLU(), Tanh())", 2, 1), ("B(ReLU(), Tanh(), dim=3)", 2, 3)):
+        net = built({"blocks": {"B": block}, "block": text})
+        assert (len(list(net.children())), int(output(net, torch.tensor(0)))) == (count, dim)
+    twice = {"hyperparameters": ["*a", "*b"], "children": "a", "inputs": ["x"], "forward": "return x"}
+    refused({"blocks": {"B": twice}, "block": "B()"}, "bad-name", "/architecture/blocks/B/hyperparameters/1")
+    must = {**block, "hyperparameters": ["*parts", "dim"]}
+    refusal_of = {"blocks": {"B": must}, "block": "B(ReLU(), 3)"}
+    with pytest.raises(Unprocessable, match="dim"):
+        built(refusal_of)
