@@ -124,7 +124,7 @@ def repeat_interleave(tensor: Any, repeats: Any = None, dim: Any = None, *, outp
     if repeats is None:
         repeats = tensor
         if isinstance(tensor, Tensor) and tensor.device.type != "meta" and tensor.numel():
-            _check_bytes(int(tensor.sum()) * 8)
+            _check_bytes(int(tensor.double().sum()) * 8)  # a sum of integers may wrap around
         return torch.repeat_interleave(tensor)
     if isinstance(tensor, Tensor):
         times = repeats if isinstance(repeats, int) else 1

@@ -278,6 +278,13 @@ CHECKED: list[Row] = [
 
 TRUSTING: list[Row] = [
     (
+        "repeats whose sum wraps around",
+        ["return repeat_interleave(x)"],
+        whole(2**63 - 1, 2**63 - 1, 3),
+        LIMIT,
+        "a tensor would take",
+    ),
+    (
         "fractional pooling of a window below zero",
         ["return F.fractional_max_pool2d(ones(1, 8, 8), -2147483648, 4)"],
         X,

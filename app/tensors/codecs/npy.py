@@ -64,7 +64,8 @@ def _read_header(body: bytes | memoryview) -> tuple[tuple[int, ...], bool, np.dt
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 - a broken header may fail anywhere in NumPy's reader of Python literals
-        raise Malformed(f"This is not a .npy file: {str(error)[:200]}.") from None
+        words = str(error).splitlines()[0].partition(": <")[0] if str(error) else "its header cannot be read"
+        raise Malformed(f"This is not a .npy file: {words[:200]}.") from None
     if any(type(size) is not int or size < 0 for size in shape):
         raise Malformed("The .npy file has a shape that is none.")
     return tuple(shape), fortran, kind, stream.tell()
