@@ -6,19 +6,24 @@ into a fresh twin, and whatever goes in, the same comes out, in mode eval and, f
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.architectures import attention, gates, generative, sequences, vision, vision_paths
+from tests.architectures import attention, gates, generative, sequences, vision, vision_blocks, vision_paths
 from tests.architectures.case import Case
 from tests.laboratory import assert_same, assert_same_state, create, listed, run, run_binary, state_of
 
 FreshName = Callable[..., str]
 SEED = 7
-CASES = [case for table in (vision, vision_paths, sequences, attention, generative, gates) for case in table.CASES]
+CASES = [
+    case
+    for table in (vision, vision_blocks, vision_paths, sequences, attention, generative, gates)
+    for case in table.CASES
+]
 
 
 def named(value: object, name: str = "output") -> Iterator[tuple[str, Tensor]]:
@@ -99,3 +104,28 @@ def test_the_resolved_architecture_is_checked_alone_and_prints_the_same(
     }
     found = reply.json()["output_shapes"]
     assert found == shapes or (found is None and reply.json()["note"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    "name", ["lenet", "resnet", "lstm", "gpt", "bert", "vit", "ode", "capsules", "experts", "shared"]
+)
+def test_in_another_dtype_the_values_are_drawn_in_float32_and_then_cast(
+    service: httpx.Client, fresh_name: FreshName, name: str, dtype: torch.dtype
+) -> None:
+    case = next(case for case in CASES if case.name == name)
+    network = fresh_name(name)
+    created = create(service, network, case.architecture, seed=SEED, dtype=str(dtype).removeprefix("torch."))
+    torch.manual_seed(SEED)
+    twin = case.twin().to(dtype).eval()
+    assert_same_state(state_of(service, network), twin)
+    assert created["parameter_bytes"] == sum(value.numel() * value.element_size() for value in twin.parameters())
+    inputs = {key: value.to(dtype) if value.is_floating_point() else value for key, value in case.inputs.items()}
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # what a forward makes has the network's dtype
+    try:
+        wanted = outputs_of(twin, replace(case, inputs=inputs), None)
+    finally:
+        torch.set_default_dtype(before)
+    assert_same_outputs(run(service, network, inputs), wanted)
+    assert_same_outputs(run_binary(service, network, inputs), wanted)
