@@ -431,7 +431,9 @@ class Emitter:
 
 
 def _is_children(node: ast.expr) -> bool:
-    return (isinstance(node, ast.Name) and node.id == "children") or dotted(node) == ("self", "children")
+    if isinstance(node, ast.Name):
+        return node.id == "children"
+    return dotted(node) in {("self", "children"), ("self", "_modules", "values")}
 
 
 def _is_self(node: ast.expr) -> bool:
