@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test lint format types imports bench clean
+.PHONY: install run test lint format bench clean
 
 install: $(VENV)/.installed
 

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         None, description="address space of a CPU worker beyond what it starts with"
     )
     resident_bytes: int = Field(
-        2 * GIB, description="networks kept loaded on one device; the least recently used leaves"
+        6 * GIB, description="networks kept loaded on one device; the least recently used leaves"
     )
     deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
     drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")

@@ -8,9 +8,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.language.emit import Emitter, attribute, call, name, runtime
+from app.language.emit import Emitter
 from app.language.expressions import refuse
 from app.language.scope import ForwardNames, Scope
+from app.language.trees import attribute, call, name, runtime
 
 BUDGET = "@budget"
 

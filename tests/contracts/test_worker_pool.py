@@ -109,7 +109,7 @@ class WorkerPoolContract:
         async def scenario(pool):
             await pool.submit(check())
             [before] = pool.workers()
-            at_work = asyncio.ensure_future(pool.submit(spin(60_000)))
+            at_work = asyncio.ensure_future(pool.submit(spin(30_000)))
             behind = asyncio.ensure_future(pool.submit(check()))
             await asyncio.sleep(0.1)
             os.kill(before.pid, signal.SIGKILL)
@@ -153,7 +153,7 @@ class WorkerPoolContract:
     def test_too_many_waiting_tasks_are_refused_at_once(self, tmp_path):
         async def scenario(pool):
             await pool.submit(check())
-            waiting = [asyncio.ensure_future(pool.submit(spin(60_000))) for _ in range(4)]
+            waiting = [asyncio.ensure_future(pool.submit(spin(3_000))) for _ in range(4)]
             await asyncio.sleep(0)
             with pytest.raises(Busy) as caught:
                 await pool.submit(check())
