@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.hostile import architectures, expressions, native, running
+from tests.hostile import architectures, expressions, growing, names, native, running
 from tests.hostile.laboratory import DEADLINE_SECONDS, Laboratory
 
 ARCHITECTURES = [
@@ -15,8 +15,8 @@ ARCHITECTURES = [
         architectures.WRONG_TYPES,
         architectures.ARGUMENTS,
         architectures.BOMBS,
-        architectures.NAMES,
-        architectures.REFERENCES,
+        names.NAMES,
+        names.REFERENCES,
         architectures.TENSORS,
     )
     for row in table
@@ -66,7 +66,7 @@ def run_network(lab: Laboratory, architecture: Any, inputs: Any) -> httpx.Respon
 
 
 @pytest.mark.parametrize(
-    ("lines", "inputs", "code", "words"), titled(running.REFUSED + native.CHECKED + native.TRUSTING)
+    ("lines", "inputs", "code", "words"), titled(growing.REFUSED + running.REFUSED + native.CHECKED + native.TRUSTING)
 )
 def test_a_forward_that_goes_wrong_says_where(
     lab: Laboratory, lines: list[str], inputs: Any, code: str, words: str

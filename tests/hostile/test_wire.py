@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.hostile import bodies, wire
+from tests.hostile import bodies, files, wire
 from tests.hostile.laboratory import Laboratory
 from tests.hostile.test_texts import titled
 
@@ -23,10 +23,10 @@ def target(lab: Laboratory) -> Iterator[None]:
     made = lab.post("/v1/networks", {"name": "target", "architecture": "Linear(2, 2)", "seed": 1})
     assert made.status_code == 201, made.text[:300]
     before = lab.post("/v1/networks/target/forward", {"inputs": [[1, 2]]}).json()["outputs"]
-    bodies.CANARY.unlink(missing_ok=True)
+    files.CANARY.unlink(missing_ok=True)
     yield
     assert lab.post("/v1/networks/target/forward", {"inputs": [[1, 2]]}).json()["outputs"] == before
-    assert not bodies.CANARY.exists()
+    assert not files.CANARY.exists()
     assert lab.client.delete("/v1/networks/target").status_code == 204
 
 
@@ -42,12 +42,12 @@ def test_a_body_that_is_no_request_is_refused(
     assert code != "malformed" or "line 1, column " in problem["detail"] or "empty" in problem["detail"]
 
 
-@pytest.mark.parametrize(("content_type", "body", "status", "code", "pointer"), titled(bodies.INPUTS + bodies.FILES))
+@pytest.mark.parametrize(("content_type", "body", "status", "code", "pointer"), titled(bodies.INPUTS + files.FILES))
 def test_tensors_that_are_none_are_refused(
     lab: Laboratory, content_type: str, body: bytes, status: int, code: str, pointer: str | None
 ) -> None:
     lab.refused(send(lab, "/v1/networks/target/forward", content_type, body), status, code, pointer)
-    assert not bodies.CANARY.exists()
+    assert not files.CANARY.exists()
 
 
 def exchange(lab: Laboratory, request: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -5,8 +5,6 @@ from torch import nn
 
 from tests.hostile.laboratory import Laboratory
 
-CANARIES = ("model_lab_canary",)
-
 
 def test_afterwards_a_network_is_made_and_gives_the_right_numbers(lab: Laboratory) -> None:
     torch.manual_seed(7)
