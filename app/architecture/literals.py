@@ -1,7 +1,7 @@
 """Tensors written as JSON inside an architecture: nested lists, a number, or `{"dtype", "shape", "data"}`.
 
 `read_tensor` checks the form alone (cheap, no PyTorch memory); `to_tensor` makes the tensor. Non-finite numbers are
-the strings "NaN", "Infinity" and "-Infinity". Called by `read_own.py` and `blocks.py`.
+the strings "NaN", "Infinity" and "-Infinity". Called by `read_own.py` and `first_values.py`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The allow-list: from Python's tree to a fresh one that holds only what the language holds.
 
 Nothing of the parser's tree is kept: each node is made anew from checked parts, so whatever reaches the compiler
-was made here. Knows no functions and no scopes (`resolve.py` does). Called by `app.architecture` to look at
+was made here. Knows no functions and no scopes (`scope.py` does). Called by `app.architecture` to look at
 expressions, and by `compile.py`.
 """
 
