@@ -419,3 +419,37 @@ def test_hyperparameters_after_the_rest_are_given_by_name():
     refusal_of = {"blocks": {"B": must}, "block": "B(ReLU(), 3)"}
     with pytest.raises(Unprocessable, match="dim"):
         built(refusal_of)
+
+
+def drawing(*nodes):
+    """A graph whose nodes each draw, so that their order shows; `nodes` are ids and what each takes."""
+    written = [{"id": name, "call": "rand_like", "inputs": [taken]} for name, taken in nodes]
+    return {"inputs": ["x"], "nodes": written, "outputs": {name: name for name, _ in nodes}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "order"),
+    [
+        ((("a", "x"), ("b", "a"), ("c", "x")), "abc"),
+        ((("b", "a"), ("a", "x"), ("c", "x")), "abc"),
+        ((("d", "c"), ("a", "x"), ("b", "a"), ("c", "x")), "abcd"),
+    ],
+)
+def test_nodes_run_as_they_are_written_where_that_can_be(nodes, order):
+    net = built(drawing(*nodes))
+    torch.manual_seed(3)
+    drawn = call(net, torch.zeros(2), limits=LIMITS).outputs
+    torch.manual_seed(3)
+    for name in order:
+        assert torch.equal(drawn[name], torch.rand(2)), name
+
+
+def test_a_member_may_have_any_name_that_a_module_has_not():
+    members = {"children": {"inputs": "Linear(2, 2)"}, "parameters": {"forward_inputs": "ones(2)"}}
+    net = built({**members, "inputs": ["x"], "forward": ["return inputs(x) + forward_inputs"]})
+    x = torch.ones(2)
+    assert torch.equal(output(net, x), net.get_submodule("inputs")(x) + 1)
+    net = built({"parameters": {"inputs": "ones(2)"}, "inputs": ["x"], "forward": ["return x * inputs"]})
+    assert torch.equal(output(net, x), x)
+    net = built({"inputs": ["inputs"], "forward": ["return inputs"]})
+    assert torch.equal(output(net, x), x)

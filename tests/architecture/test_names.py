@@ -11,6 +11,9 @@ from tests.architecture.building import LIMITS, built, refusal, refused, resolve
 OWN = {"inputs": ["x"], "forward": "return x"}
 
 
+TIED = {"children": {"a": "Linear(2, 2)", "b": "Linear(2, 2)"}}
+
+
 def graph(*nodes):
     """A graph of one input `x` and the output `a`, each node an id, a call and its only input."""
     written = [{"id": name, "call": called, "inputs": [given]} for name, called, given in nodes]
@@ -261,6 +264,11 @@ def test_near_names_are_offered():
         (graph(("a", "relu", "b"), ("b", "relu", "a")), "cycle", "/nodes/0"),
         ({"inputs": ["x"], "nodes": []}, "bad-output", ""),
         ({"inputs": ["x"], "nodes": [], "outputs": []}, "bad-output", "/outputs"),
+        ({"inputs": ["x"], "nodes": [], "outputs": {"a/b~": "q"}}, "unknown-name", "/outputs/a~1b~0"),
+        ({**TIED, "ties": ["a.weight"]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [["a.weight"]]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [["a.weight", 1]]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [{"a.weight": "b.weight"}]}, "bad-tie", "/ties/0"),
     ],
 )
 def test_mistakes_are_told_with_their_code_and_place(document, code, pointer):
