@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")
     queue_length: int = Field(512, ge=1, description="requests that may wait for one worker")
     body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
+    reply_bytes: int = Field(1 * GIB, description="largest reply of tensors to one forward")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least grave lines of the log")

@@ -16,7 +16,7 @@ from app.architecture.untouched import untouched
 from app.db import revisions
 from app.errors import NotFound, in_place, pointer_to
 from app.messages import Encoded, Mode, NetworkRef, RunForward
-from app.settings import Limits
+from app.settings import Limits, Settings
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
 from app.tensors.codecs.json_writing import dump, json_value
 from app.tensors.codecs.registry import codec_of_body, codec_of_reply
@@ -26,6 +26,8 @@ from app.worker.context import Worker
 JSON = "application/json"
 KEYS = ("inputs", "mode", "revision", "seed", "capture")
 SEEDS = range(-(2**63), 2**64)
+REVISIONS = range(1, 2**63)
+JSON_BYTES_PER_ELEMENT = 12  # about what a float takes as text
 
 
 class _Request(NamedTuple):
@@ -55,7 +57,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded:
             device=worker.residents.device,
             dtype=loaded.dtype,
         )
-    _check_rank(called, worker.limits)
+    _check_size(called, task.accept, worker.settings)
     return _encode(called, task.accept, ref)
 
 
@@ -63,6 +65,8 @@ def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> Networ
     """The same network at another of its revisions. Raises: NotFound."""
     if revision is None or revision == ref.revision:
         return ref
+    if revision not in REVISIONS:
+        raise NotFound(f"Revisions are numbered from 1; the newest of this network is {ref.revision}.")
     with worker.database.reading() as connection:
         row = revisions.find(connection, ref.network_id, revision)
     if row is None:
@@ -93,7 +97,7 @@ def _read_json_request(task: RunForward, document: object, limits: Limits) -> _R
     mode = document.get("mode", task.mode)
     if mode not in ("eval", "train"):
         raise in_place("/mode", '`mode` is "eval" or "train".', code="bad-request")
-    capture = document.get("capture") or task.capture
+    capture = document.get("capture", task.capture)
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
     return _Request(
@@ -143,12 +147,17 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check_rank(called: Called, limits: Limits) -> None:
-    """Refuses what no format can hold: a view may have more dimensions than any tensor that is made."""
+def _check_size(called: Called, accept: str, settings: Settings) -> None:
+    """Refuses what no format can hold, or no reply should: a view may be larger than any tensor that is made."""
+    reply_bytes = 0
     for name, tensor in chain(called.outputs.items(), called.captured.items()):
-        if tensor.ndim > limits.tensor_rank:
-            message = f"{name} has {tensor.ndim} dimensions; at most {limits.tensor_rank} are allowed"
+        if tensor.ndim > settings.limits.tensor_rank:
+            message = f"{name} has {tensor.ndim} dimensions; at most {settings.limits.tensor_rank} are allowed"
             raise in_place("/inputs", message, code="limit-exceeded")
+        reply_bytes += tensor.numel() * (JSON_BYTES_PER_ELEMENT if accept == JSON else tensor.element_size())
+    if reply_bytes > settings.reply_bytes:
+        message = f"the outputs would take about {reply_bytes} bytes; a reply may have {settings.reply_bytes}"
+        raise in_place("/inputs", message, code="limit-exceeded")
 
 
 def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:

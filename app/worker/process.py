@@ -12,7 +12,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 
 import torch
 
@@ -25,7 +24,6 @@ from app.worker.handlers import answer
 logger = logging.getLogger(__name__)
 
 RECEIVE_BYTES = 2**20
-HOLD_SECONDS = 0.0004  # answers may wait this long for more of them, while further tasks are there
 PR_SET_PDEATHSIG = 1
 MEMORY_SHARE = 0.6  # of the machine's memory, for all CPU workers together
 
@@ -60,20 +58,9 @@ def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker:
     # One buffer for ever: memory of this size made anew for each receive would cost a system call and page faults.
     buffer = memoryview(bytearray(RECEIVE_BYTES))
     while received := connection.recv_into(buffer):
-        answers = bytearray()
-        held_since = 0.0
         for sequence, task in reader.feed(buffer[:received]):
             assert not isinstance(task, Start)
-            answers += frame(sequence, _answer(worker, task))
-            now = time.monotonic()
-            if held_since and now - held_since > HOLD_SECONDS:
-                connection.sendall(answers)
-                answers.clear()
-                held_since = 0.0
-            else:
-                held_since = held_since or now
-        if answers:
-            connection.sendall(answers)
+            connection.sendall(frame(sequence, _answer(worker, task)))  # at once: the pool must know what runs now
 
 
 def _answer(worker: Worker, task: Task) -> Reply:
