@@ -117,12 +117,6 @@ class ReadParameter(Message, frozen=True):
     accept: str
 
 
-class DescribeInputs(Message, frozen=True):
-    """Names of the inputs that a network takes. Reply: `Inputs`."""
-
-    network: NetworkRef
-
-
 class ReadCatalog(Message, frozen=True):
     """Describe what the language and architectures may use. Reply: `Encoded` (JSON)."""
 
@@ -141,7 +135,6 @@ Task = (
     | ListModules
     | ListParameters
     | ReadParameter
-    | DescribeInputs
     | ReadCatalog
     | ReportStatus
 )
@@ -193,10 +186,6 @@ class InputInfo(Message, frozen=True):
     required: bool
 
 
-class Inputs(Message, frozen=True):
-    items: list[InputInfo]
-
-
 class Resident(Message, frozen=True):
     network_id: str
     revision: int
@@ -223,7 +212,7 @@ class Failure(Message, frozen=True):
     extra: bytes  # JSON
 
 
-Reply = Encoded | Checked | BlockChecked | Built | ParameterList | Inputs | Status | Failure
+Reply = Encoded | Checked | BlockChecked | Built | ParameterList | Status | Failure
 
 
 class Start(Message, frozen=True):

@@ -6,7 +6,7 @@ routes and for what nobody caught) and by the FastAPI application (`handlers`).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -69,7 +69,6 @@ class RawReply:
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
-    media_type: str = field(default=PROBLEM_MEDIA_TYPE)
 
 
 def status_of(error: LabError) -> int:

@@ -4,7 +4,7 @@ FastAPI would read JSON with Python's own reader, which takes NaN, duplicate key
 reads the body first, with its own limit, and hands FastAPI the finished value.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -44,7 +44,7 @@ class JsonRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
-            check_query(request, known)
+            check_query_names(request.query_params, known)
             if takes_body:
                 request = await _with_json(request, body_limit(request.state.lab.settings))
             return await handle(request)
@@ -73,9 +73,9 @@ def _place_of(field_info: object) -> object:
     return getattr(field_info, "in_", None)
 
 
-def check_query(request: Request, known: set[str]) -> None:
+def check_query_names(names: Iterable[str], known: Collection[str]) -> None:
     """Refuses query parameters that the operation does not have: a typing slip must not be passed over in silence."""
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in names if name not in known]
     if not unknown:
         return
     shown = unknown[0][:QUERY_SHOWN]

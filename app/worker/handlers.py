@@ -9,16 +9,13 @@ from typing import Any
 import orjson
 
 from app.architecture import initializers, layers
-from app.architecture.call import inputs_of
 from app.errors import LabError, Unprocessable
 from app.language import functions
 from app.messages import (
     BuildNetwork,
     CheckArchitecture,
     CheckBlock,
-    DescribeInputs,
     Encoded,
-    Inputs,
     ListModules,
     ListParameters,
     ReadCatalog,
@@ -37,10 +34,6 @@ from app.worker.parameters import list_network_parameters, read_parameter
 from app.worker.status import report_status
 
 
-def describe_inputs(worker: Worker, task: DescribeInputs) -> Inputs:
-    return Inputs(items=inputs_of(worker.residents.find(task.network).module))
-
-
 def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001  # every handler takes a worker
     catalogues: dict[str, Callable[[], object]] = {
         "layers": layers.catalogue,
@@ -54,7 +47,6 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     BuildNetwork: build_network,
     CheckArchitecture: check_architecture,
     CheckBlock: check_block_definition,
-    DescribeInputs: describe_inputs,
     ListModules: list_modules,
     ListParameters: list_network_parameters,
     ReadCatalog: read_catalog,

@@ -70,10 +70,6 @@ class Residents:
         self._loaded.move_to_end(ref.network_id)
         return loaded
 
-    def forget(self, network_id: str) -> None:
-        """Drops a network whose tensors can no longer be trusted to be those of its manifest."""
-        self._drop(network_id)
-
     def report(self) -> list[Resident]:
         return [
             Resident(network_id=loaded.network_id, revision=loaded.revision, bytes=loaded.byte_count)
