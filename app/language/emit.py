@@ -50,6 +50,7 @@ OPERATORS: dict[type[ast.AST], str] = {
     ast.In: "contains",
     ast.NotIn: "lacks",
 }
+AMBIGUOUS = frozenset({"torch.max", "torch.min"})
 LOOPS = {"range": "numbers_from", "enumerate": "numbered", "zip": "side_by_side", "reversed": "backwards"}
 
 
@@ -312,7 +313,10 @@ class Emitter:
 
     def _apply_function(self, node: ast.Call, entry: Function) -> Pair:
         self._check_arguments(node, entry.positions)
-        pair = self._apply(node, path(entry.shown), name("@" + entry.key))
+        key = entry.key
+        if key in AMBIGUOUS and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
+            key += " itself"  # torch.max(x, 0) is PyTorch's alone; a bare max may be Python's
+        pair = self._apply(node, path(entry.shown), name("@" + key))
         if entry.key in ("len", "int", "float"):
             return Pair(pair.shown, pair.run, "number")
         if entry.name in NUMBER_FUNCTIONS and node.args:
