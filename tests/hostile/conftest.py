@@ -1,4 +1,4 @@
-"""One service under attack for all hostile tests of a session."""
+"""One service under attack for all hostile tests of a session, looked over when they have ended."""
 
 from collections.abc import Iterator
 
@@ -12,4 +12,6 @@ from tests.service import start_service
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
     folder = tmp_path_factory.mktemp("hostile")
     with start_service(folder, env=SETTINGS) as service, service.client() as client:
-        yield Laboratory(service, client, folder / "data")
+        lab = Laboratory(service, client, folder / "data")
+        yield lab
+        lab.look_around()
