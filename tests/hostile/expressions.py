@@ -141,6 +141,7 @@ EXPRESSIONS: list[ExpressionRow] = [
 ]
 
 FORWARDS: list[ForwardRow] = [
+    ("a return of a text", ["return 'text'"], "bad-output", "/architecture/forward/0"),
     ("a class", ["class A: pass", "return x"], "bad-expression", "/architecture/forward/0"),
     ("a function", ["def f(): return x", "return f()"], "bad-expression", "/architecture/forward/0"),
     ("an import", ["import os", "return x"], "bad-expression", "/architecture/forward/0"),

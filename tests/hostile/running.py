@@ -58,7 +58,7 @@ REFUSED: list[Row] = [
     ),
     ("an index of self by a sum", ["return self['a' + 'b'](x)"], X, BAD, "a text + a text is not defined"),
     ("a loop over a text", ["for c in 'abc': x = x + 1", "return x"], X, BAD, "for walks over range, enumerate,"),
-    ("a return of a text", ["return 'text'"], X, "bad-output", "forward returned a text; outputs are"),
+    ("a return of a text", ["y = 'text'", "return y"], X, "bad-output", "forward returned a text; outputs are"),
     (
         "a local that hides a function and is called",
         ["relu = x", "return relu(x)"],
