@@ -92,7 +92,7 @@ def test_an_architecture_that_is_no_block_at_all_is_pointed_at(service):
 
 def test_a_problem_of_the_request_itself_comes_first(service):
     check_problem(check(service), 422, "invalid-request", "/architecture")
-    check_problem(check(service, architecture=LAYERS, dtype="int8"), 422, "unsupported-dtype", "/dtype")
+    check_problem(check(service, architecture=LAYERS, dtype="int8"), 422, "bad-dtype", "/dtype")
     check_problem(check(service, architecture=LAYERS, shapes=[1]), 422, "unknown-key", "/shapes")
 
 
