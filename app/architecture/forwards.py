@@ -3,9 +3,12 @@
 Called by `check.py` (names alone) and `plan_own.py` (with hyperparameters).
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
+
+import torch
 
 from app.architecture.layers import suggest
 from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
@@ -20,7 +23,21 @@ def compile_own(
 ) -> Callable[..., object] | None:
     """Gives the forward as a function of the module and its inputs; None where the block has none."""
     forward = check_forward(block, children, spread, values.keys(), limits)
-    return None if forward is None else forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+    if forward is None:
+        return None
+    for name in sorted(forward.hyperparameters):
+        if _holds_tensor(values[name]):
+            message = (
+                f"hyperparameter {name!r} holds a tensor, which forward reads from a constant alone: "
+                f'write "constants": {{{json.dumps(name)}: {json.dumps(name)}}}'
+            )
+            own = next((one.pointer for one in block.header.hyperparameters if one.name == name), None)
+            raise in_place(own or block.pointer + "/forward", message, code="bad-arguments")
+    return forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+
+
+def _holds_tensor(value: object) -> bool:
+    return any(map(_holds_tensor, value)) if isinstance(value, tuple) else isinstance(value, torch.Tensor)
 
 
 def check_forward(

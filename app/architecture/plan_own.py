@@ -59,7 +59,7 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
     planner.check_size(size, block.pointer)
     planner.check_bytes(memory, block.pointer)
     members = frozenset(child.name for child in children)
-    forward = compile_own(block, members, spread, values, planner.limits)
+    forward = compile_own(block, members, spread, values, planner.limits)  # refuses what reads a tensor
     kind = make_class(name, block.inputs, forward, spread)
     return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer)
 
@@ -92,10 +92,10 @@ def _not_a_child(value: object, index: int) -> str:
 
 
 def _is_plain(value: object) -> bool:
-    """Tells whether a hyperparameter may be read in forward and first values: not a block, nor a tensor."""
+    """Tells whether a hyperparameter may be read in forward and first values: not a block."""
     if isinstance(value, tuple):
         return all(_is_plain(item) for item in value)
-    return not isinstance(value, Plan | Slot | torch.Tensor)
+    return not isinstance(value, Plan | Slot)
 
 
 def _measure(first: FirstValues, value: FirstValue) -> int:

@@ -182,6 +182,11 @@ class Forward:
         self.scope = scope
         self._code = code
 
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Names of the hyperparameters that it reads."""
+        return frozenset(text for text in self.scope.hyperparameters if f"@value {text}" in self._code.co_names)
+
     def bind(self, hyperparameters: Mapping[str, object]) -> Callable[..., Any]:
         """Gives `function(self_module, *inputs, **inputs)` with these hyperparameters.
 

@@ -453,3 +453,33 @@ def test_a_member_may_have_any_name_that_a_module_has_not():
     assert torch.equal(output(net, x), x)
     net = built({"inputs": ["inputs"], "forward": ["return inputs"]})
     assert torch.equal(output(net, x), x)
+
+
+def test_a_hyperparameter_may_hold_a_tensor_which_a_constant_or_a_parameter_starts_from():
+    block = {
+        "hyperparameters": {"p": "tensor([1., 2.])", "q": ["tensor([3., 4.])"]},
+        "constants": {"p": "p", "view": "p.view(1, 2)", "again": "view.view(2)"},
+        "parameters": {"w": "p * q[0]"},
+        "inputs": ["x"],
+        "forward": ["return x * p + w"],
+    }
+    document = {"blocks": {"Scale": block}, "type": "Sequential", "layers": ["Scale()", "Scale(tensor([5., 6.]))"]}
+    net = built(document).to(torch.float64)
+    assert [net[0].p.tolist(), net[0].w.tolist(), net[1].p.tolist()] == [[1, 2], [3, 8], [5, 6]]
+    tensors = [*net[0].state_dict().values(), *net[1].state_dict().values()]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
+    x = torch.ones(2, dtype=torch.float64)
+    assert torch.equal(output(net[0], x), torch.tensor([4.0, 10.0], dtype=torch.float64))
+    assert build_on_meta(resolved(document), limits=LIMITS)[1].w.shape == (2,)
+    by_value = {"hyperparameters": {"p": "tensor([2.])"}, "parameters": {"w": "zeros(int(p.sum()))"}}
+    assert built(by_value).w.shape == build_on_meta(resolved(by_value), limits=LIMITS).w.shape == (2,)
+
+
+def test_a_forward_that_reads_a_tensor_from_a_hyperparameter_is_told_to_make_it_a_constant():
+    reading = {"hyperparameters": {"p": "tensor([1., 2.])"}, "inputs": ["x"], "forward": ["return x * p"]}
+    words = refused(reading, "bad-arguments", "/architecture/hyperparameters/p")
+    assert words.endswith('write "constants": {"p": "p"}')
+    torch.manual_seed(7)
+    net = built({**reading, "constants": {"p": "p"}})
+    assert output(net, torch.ones(2)).tolist() == [1, 2]
+    assert built({**reading, "forward": ["return x"]})(1) == 1
