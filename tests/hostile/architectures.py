@@ -374,7 +374,7 @@ TENSORS: list[Row] = [
     (
         "a constant of objects",
         own(constants={"c": {"dtype": "object", "data": [1]}}),
-        "bad-arguments",
+        "bad-dtype",
         "/architecture/constants/c/dtype",
     ),
     (
