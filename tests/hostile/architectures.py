@@ -380,7 +380,7 @@ TENSORS: list[Row] = [
     (
         "a constant of quantised numbers",
         own(constants={"c": {"dtype": "qint8", "data": [1]}}),
-        "bad-arguments",
+        "bad-dtype",
         "/architecture/constants/c/dtype",
     ),
     (
@@ -398,7 +398,7 @@ TENSORS: list[Row] = [
     (
         "a constant that names a tensor that is not there",
         own(constants={"c": {"tensor": "../../etc/passwd"}}),
-        "bad-arguments",
-        "/architecture/constants/c",
+        "unknown-name",
+        "/architecture/constants/c/tensor",
     ),
 ]

@@ -134,7 +134,7 @@ JSON: list[Row] = [
         JSON_TYPE,
         b'{"architecture": "ReLU()", "dtype": "object"}',
         422,
-        "unsupported-dtype",
+        "bad-dtype",
         "/dtype",
     ),
     (
@@ -142,7 +142,7 @@ JSON: list[Row] = [
         JSON_TYPE,
         b'{"architecture": "Linear(2, 2)", "dtype": "int64"}',
         422,
-        "unsupported-dtype",
+        "bad-dtype",
         "/dtype",
     ),
     (
