@@ -28,7 +28,7 @@ from app.errors import LabError
 from app.main import create_app
 from app.observability import configure_logging
 from app.pool.devices import chosen_devices
-from app.settings import SQLITE_FILE, Settings
+from app.settings import SQLITE_FILE, Settings, unknown_variables
 from app.store.collect import Collected, collect
 from app.store.verify import Checked, Verifier
 
@@ -224,6 +224,8 @@ def fail(words: str) -> NoReturn:
 
 def read_settings(chosen: dict[str, object]) -> Settings:
     """The environment's settings with the options that were given in their place."""
+    for words in unknown_variables():
+        typer.echo(f"model-lab: {words}", err=True)
     try:
         return Settings(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]  # pydantic checks them
     except pydantic.ValidationError as error:

@@ -20,6 +20,7 @@ from app.db.heads import HeadReader
 from app.db.migrations import migrate
 from app.observability import configure_logging
 from app.pool.local import LocalPool
+from app.services.idempotency import forget_old_answers
 from app.services.lab import Lab
 from app.settings import Settings
 
@@ -51,6 +52,7 @@ async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
     heads = HeadReader(database)
     pool = LocalPool(settings)
     try:
+        await anyio.to_thread.run_sync(forget_old_answers, database)
         await pool.start()
         logger.info("started", extra={"devices": ", ".join(pool.devices), "database": database.kind})
         yield Lab(settings=settings, database=database, heads=heads, pool=pool)

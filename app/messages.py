@@ -187,12 +187,6 @@ class WriteTensors(Message, frozen=True):
     kind: Literal["tensor", "list", "dict"] = "dict"
 
 
-class DescribeInputs(Message, frozen=True):
-    """Names of the inputs that a network takes. Reply: `Inputs`."""
-
-    network: NetworkRef
-
-
 class ReadCatalog(Message, frozen=True):
     """Describe what the language and architectures may use. Reply: `Encoded` (JSON)."""
 
@@ -219,7 +213,6 @@ Task = (
     | DescribeState
     | KeepTensors
     | WriteTensors
-    | DescribeInputs
     | ReadCatalog
     | ReportStatus
 )
@@ -315,10 +308,6 @@ class InputInfo(Message, frozen=True):
     required: bool
 
 
-class Inputs(Message, frozen=True):
-    items: list[InputInfo]
-
-
 class Resident(Message, frozen=True):
     network_id: str
     revision: int
@@ -356,7 +345,6 @@ Reply = (
     | Kept
     | Initialized
     | Updated
-    | Inputs
     | Status
     | Failure
 )
@@ -416,7 +404,7 @@ class FrameReader(Generic[PayloadT]):
         self._decoder = msgspec.msgpack.Decoder(tuple[int, kind])  # type: ignore[valid-type]  # a type made at run time
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[int, PayloadT]]:
+    def feed(self, data: bytes | memoryview) -> list[tuple[int, PayloadT]]:
         """Takes the next bytes and gives `(sequence, message)` for each message that is whole now.
 
         Raises: msgspec.DecodeError when the bytes are not such messages.

@@ -3,6 +3,8 @@
 Made once, by `app.main` or `app.cli`, and handed down; workers get theirs from the process that starts them.
 """
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +53,7 @@ class Settings(BaseSettings):
         None, description="address space of a CPU worker beyond what it starts with"
     )
     resident_bytes: int = Field(
-        2 * GIB, description="networks kept loaded on one device; the least recently used leaves"
+        6 * GIB, description="networks kept loaded on one device; the least recently used leaves"
     )
     deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
     drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")
@@ -62,6 +64,7 @@ class Settings(BaseSettings):
         None,
         description="where large `.pt` and `.npz` uploads wait for a worker; default: the system's temporary folder",
     )
+    reply_bytes: int = Field(1 * GIB, description="largest reply of tensors to one forward")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least grave lines of the log")
@@ -75,3 +78,15 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database that is meant: the one named, else SQLite in `data_dir`."""
         return self.database_url or f"sqlite:///{(self.data_dir / SQLITE_FILE).absolute()}"
+
+
+def unknown_variables() -> list[str]:
+    """Words on each variable of the environment that is named as a setting and is none: a typing slip, most likely."""
+    known = {f"MODEL_LAB_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"MODEL_LAB_LIMITS__{name.upper()}" for name in Limits.model_fields}
+    found = []
+    for name in sorted(os.environ):
+        if name.upper().startswith("MODEL_LAB_") and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1)
+            found.append(f"{name} is not a setting{f'; did you mean {near[0]}?' if near else ''}")
+    return found

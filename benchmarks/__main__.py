@@ -6,9 +6,13 @@ What is worth keeping goes into `benchmarks/RESULTS.md` with the date and the ma
 import sys
 from collections.abc import Callable
 
-from benchmarks import forward
+from benchmarks import create, forward, language
 
-MEASUREMENTS: dict[str, Callable[[], list[str]]] = {"forward": forward.measure}
+MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
+    "forward": forward.measure,
+    "create": create.measure,
+    "language": language.measure,
+}
 
 
 def main() -> None:

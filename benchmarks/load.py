@@ -42,7 +42,7 @@ class _Client(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from asyncio's
         self._send()
 
     def _send(self) -> None:

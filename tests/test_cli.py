@@ -88,6 +88,15 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path, env, word):
     check_refusal(run("serve", "--data-dir", str(tmp_path), env=env), word)
 
 
+def test_a_variable_that_is_no_setting_is_told_and_passed_over(tmp_path):
+    done = run(
+        "migrate", "--data-dir", str(tmp_path), env={"MODEL_LAB_QUEUE_LENGHT": "5", "MODEL_LAB_QUEUE_LENGTH": "6"}
+    )
+    assert done.returncode == 0
+    said = "model-lab: MODEL_LAB_QUEUE_LENGHT is not a setting; did you mean MODEL_LAB_QUEUE_LENGTH?"
+    assert [line for line in done.stderr.splitlines() if "QUEUE" in line] == [said]
+
+
 def test_migrate_makes_the_tables_and_may_be_run_again(tmp_path):
     for _ in range(2):
         done = run("migrate", "--data-dir", str(tmp_path / "deep" / "data"))

@@ -71,7 +71,7 @@ def check_json_type(content_type: str | None) -> None:
 
 
 def parse_json(body: bytes, content_type: str | None) -> object:
-    """Reads a JSON body strictly. Raises: UnsupportedMedia, Malformed (with line and column)."""
+    """Reads a JSON body strictly. Raises: UnsupportedMedia, Malformed and limit-exceeded (with line and column)."""
     check_json_type(content_type)
     if not body.strip():
         raise Malformed("The body is empty; a JSON document is expected.")

@@ -6,7 +6,7 @@ routes and for what nobody caught) and by the FastAPI application (`handlers`).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from app.errors import LabError, Place
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 PLACES_SHOWN = 20
+LONGEST_TEXT = 2_000
 DEFAULT_RETRY_SECONDS = 1
 
 STATUS: dict[type[LabError], int] = {
@@ -78,7 +79,6 @@ class RawReply:
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
-    media_type: str = field(default=PROBLEM_MEDIA_TYPE)
 
 
 def status_of(error: LabError) -> int:
@@ -100,7 +100,7 @@ def problem_document(
         "type": f"/problems/{error.code}" if known else "about:blank",
         "title": known.title if known else HTTPStatus(status).phrase,
         "status": status,
-        "detail": error.detail,
+        "detail": _cut(error.detail),
         "code": error.code,
     }
     if instance:
@@ -116,7 +116,12 @@ def problem_document(
 
 
 def _place(place: Place) -> dict[str, str]:
-    return {"pointer": place.pointer, "message": place.message}
+    return {"pointer": _cut(place.pointer), "message": _cut(place.message)}
+
+
+def _cut(text: str) -> str:
+    """A text short enough to send back: a name or a number in it may be as long as a body."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def render_problem(error: LabError, *, path: str | None = None, request_id: str | None = None) -> RawReply:

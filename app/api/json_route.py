@@ -4,7 +4,7 @@ FastAPI would read JSON with Python's own reader, which takes NaN, duplicate key
 reads the body first, with its own limit, and hands FastAPI the finished value.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -54,7 +54,7 @@ class JsonRoute(APIRoute):
         may_be_empty = self.body_field is not None and not self.body_field.field_info.is_required()
 
         async def handle_strictly(request: Request) -> Response:
-            check_query(request, known)
+            check_query_names(request.query_params, known)
             if takes_body:
                 request = await _with_json(request, body_limit(request.state.lab.settings), may_be_empty=may_be_empty)
             return await handle(request)
@@ -77,7 +77,7 @@ class BytesRoute(APIRoute):
         }
 
         async def handle_bytes(request: Request) -> Response:
-            check_query(request, known)
+            check_query_names(request.query_params, known)
             settings = request.state.lab.settings
             headers = request.scope["headers"]
             limit_bytes = settings.json_body_bytes if content_type_of(request) == JSON else settings.body_bytes
@@ -110,9 +110,9 @@ def _place_of(field_info: object) -> object:
     return getattr(field_info, "in_", None)
 
 
-def check_query(request: Request, known: set[str]) -> None:
+def check_query_names(names: Iterable[str], known: Collection[str]) -> None:
     """Refuses query parameters that the operation does not have: a typing slip must not be passed over in silence."""
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in names if name not in known]
     if not unknown:
         return
     shown = unknown[0][:QUERY_SHOWN]

@@ -115,7 +115,8 @@ def _with_references(value: Any) -> Any:
 def _add_curl(path: str, method: str, operation: dict[str, Any]) -> None:
     lines = [curl_line(path, method, operation, example) for example in body_examples(operation) or [None]]
     operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": line} for line in lines]
-    operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{lines[0]}\n```".strip()
+    shown = "\n".join(lines)  # all of them: a later operation may need what the second one makes
+    operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{shown}\n```".strip()
 
 
 def body_examples(operation: dict[str, Any]) -> list[Any]:

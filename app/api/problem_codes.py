@@ -142,8 +142,6 @@ _CODES = (
         "`missing` and `unexpected` list the names. With `?strict=false` those that fit are taken.",
     ),
     ProblemCode("limit-exceeded", 422, "A limit is exceeded", "The operator limits what one request may ask for."),
-    ProblemCode("bad-tensor", 422, "This is not a tensor", "`errors` points at what was met, and says what is read."),
-    ProblemCode("bad-dtype", 422, "There is no such dtype here", "`detail` lists those that there are."),
     ProblemCode("bad-index", 422, "The index does not fit", "An index is a NumPy basic index as text, such as `0, :`."),
     ProblemCode(
         "absent-device",
@@ -152,7 +150,16 @@ _CODES = (
         "Move the network with `PUT .../device`, or bring it back.",
     ),
     ProblemCode("unknown-device", 422, "There is no such device", "`GET /v1/devices` lists those that are there."),
-    ProblemCode("unsupported-dtype", 422, "That dtype cannot be used here", "`detail` lists those that can."),
+    ProblemCode(
+        "bad-dtype", 422, "That dtype is unknown, or cannot be used here", "`detail` lists those that can be used."
+    ),
+    ProblemCode(
+        "bad-tensor",
+        422,
+        "This is no tensor",
+        "Its lists are of different lengths, a value does not fit its dtype, its data and shape disagree, or the file "
+        "holds what is not read. `errors` points at it.",
+    ),
     ProblemCode(
         "idempotency-key-reused",
         422,
@@ -165,6 +172,9 @@ _CODES = (
     ProblemCode("internal-error", 500, "Something went wrong here", "Report the request id in `request_id`."),
     ProblemCode("damaged-data", 500, "Stored data is damaged", "Stored bytes do not match their digest."),
     ProblemCode("unavailable", 503, "A needed part is away", "Come back after the seconds in `Retry-After`."),
+    ProblemCode(
+        "device-failed", 503, "The device failed", "The accelerator reported an error. Come back later, or use another."
+    ),
     ProblemCode("worker-died", 503, "The worker died", "Two workers ended while running this; it may be too big."),
     ProblemCode("deadline-exceeded", 504, "It ran too long", "It was stopped at the operator's deadline."),
     ProblemCode("storage-full", 507, "There is no room to keep it", "Reads are still served."),

@@ -23,16 +23,15 @@ def bind_hyperparameters(
     """Gives each hyperparameter its value: by position, by name, or its default. Raises BadArguments."""
     given: dict[str, object] = {}
     signature = _signature(name, hyperparameters)
-    named = [one for one in hyperparameters if not one.rest]
-    by_position = [one.name for one in hyperparameters[: len(args)]]
+    rest = next((index for index, one in enumerate(hyperparameters) if one.rest), None)
+    positional = hyperparameters if rest is None else hyperparameters[: rest + 1]  # as in Python, names follow *rest
+    by_position = [one.name for one in positional[: len(args)]]
     _check_names(name, signature, by_position, [one.name for one in hyperparameters], kwargs)
-    if len(args) > len(named) and len(named) == len(hyperparameters):
-        raise BadArguments(f"{signature} takes {len(named)} arguments, not {len(args)}", len(named))
+    if rest is None and len(args) > len(positional):
+        raise BadArguments(f"{signature} takes {len(positional)} arguments, not {len(args)}", len(positional))
     for position, one in enumerate(hyperparameters):
-        if one.rest and len(args) > position:
-            given[one.name] = tuple(args[position:])
-        elif not one.rest and position < len(args):
-            given[one.name] = args[position]
+        if one.name in by_position:
+            given[one.name] = tuple(args[position:]) if one.rest else args[position]
         elif one.name in kwargs:
             if one.rest and not isinstance(kwargs[one.name], tuple):
                 raise BadArguments(f"{one.name} is a list: {signature}", one.name)
@@ -68,7 +67,7 @@ def frozen(value: object) -> object:
     """Gives a key that is equal for equal arguments only: 1, 1.0 and True are three, and a block is itself."""
     if isinstance(value, Mapping):
         return tuple((name, frozen(item)) for name, item in value.items())
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(frozen(item) for item in value)
     if isinstance(value, torch.Tensor):
         return ("tensor", id(value), value)

@@ -29,18 +29,24 @@ FEATURES = {
 }
 
 
+NEEDS_VALUES = re.compile(r"\bmeta tensors?\b|register_meta|on meta\b", re.IGNORECASE)  # what PyTorch says on `meta`
 NO_SHAPE = re.compile(r"dtype|scalar type|not implemented for|out of (range|bounds)")  # told in words of shapes
 SHAPE = re.compile(r"should contain \d+ elements|feature number")
 
 
 def describe_failure(net: nn.Module, error: Exception, inputs: Mapping[str, torch.Tensor]) -> LabError:
-    """Makes the error to tell of whatever a forward of `net` raised; an input that it met there has its place told."""
+    """Makes the error to tell of whatever a forward of `net` raised; an input that it met there has its place told.
+
+    On `meta` the code is `needs-values` where the forward asked for a number that is not there.
+    """
     if isinstance(error, LabError):
         return error
     if isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError):
         return Unavailable(f"the device failed: {_first_line(error)}", code="device-failed")
     place = place_of(error)
     told = explain(error)
+    if isinstance(error, RuntimeError) and NEEDS_VALUES.search(told.message):
+        told.code, told.message = "needs-values", "what comes next depends on values, and here only shapes are known"
     module, frame = _raiser(error.__traceback__)
     words = [told.message.rstrip(".")]
     path = _path(net, module)

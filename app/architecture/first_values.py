@@ -24,10 +24,10 @@ class FirstValues:
     """The first values of one block. A text sees hyperparameters, and constants drawn before it."""
 
     def __init__(self, hyperparameters: Mapping[str, object], device: str, limits: Limits) -> None:
-        self.hyperparameters = hyperparameters
+        self.hyperparameters = hyperparameters  # tensors among them lie on the CPU
         self.device = device
         self.limits = limits
-        self.known: dict[str, object] = dict(hyperparameters)
+        self.known = {name: _moved(value, device) for name, value in hyperparameters.items()}
         self.constants: list[FirstValue] = []
 
     def draw(self, value: FirstValue) -> torch.Tensor:
@@ -51,6 +51,13 @@ class FirstValues:
             return first_tensor(value, known, "cpu", self.limits).to("meta")
 
 
+def _moved(value: object, device: str) -> object:
+    """Gives a hyperparameter where first values are made."""
+    if isinstance(value, tuple):
+        return tuple(_moved(part, device) for part in value)
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
 def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
     """Makes the first value of a parameter or constant: contiguous, and sharing memory with nothing."""
     if isinstance(value.source, TensorLiteral):
@@ -60,12 +67,24 @@ def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, li
     if value.trained and not (tensor.is_floating_point() or tensor.is_complex()):
         message = f"a parameter is trained, so it holds floats, not {str(tensor.dtype).removeprefix('torch.')}"
         raise in_place(value.pointer, f"{message}; make it a constant, or write numbers as 1.", code="bad-arguments")
+    if tensor.ndim > limits.tensor_rank:
+        message = f"it has {tensor.ndim} dimensions; at most {limits.tensor_rank} are allowed"
+        raise in_place(value.pointer, message, code="limit-exceeded")
     fresh = (
         tensor.is_contiguous()
         and tensor.untyped_storage().nbytes() == tensor_bytes(tensor)
-        and not any(tensor is other for other in known.values())
+        and not _lies_in(tensor, tuple(known.values()))
     )
     return tensor.detach() if fresh else tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _lies_in(tensor: torch.Tensor, other: object) -> bool:
+    """Tells whether a tensor is another, or a view of it; in a tuple, of any in it."""
+    if isinstance(other, tuple):
+        return any(_lies_in(tensor, part) for part in other)
+    if not isinstance(other, torch.Tensor) or tensor is other or tensor.is_meta or other.is_meta:
+        return tensor is other
+    return tensor.numel() > 0 and tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _evaluated(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:

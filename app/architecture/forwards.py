@@ -3,12 +3,16 @@
 Called by `check.py` (names alone) and `plan_own.py` (with hyperparameters).
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
+
+import torch
 
 from app.architecture.layers import suggest
 from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
-from app.errors import Unprocessable, in_place
+from app.errors import Unprocessable, in_place, pointer_to
 from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph
 from app.language.errors import LanguageError
 from app.settings import Limits
@@ -19,7 +23,21 @@ def compile_own(
 ) -> Callable[..., object] | None:
     """Gives the forward as a function of the module and its inputs; None where the block has none."""
     forward = check_forward(block, children, spread, values.keys(), limits)
-    return None if forward is None else forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+    if forward is None:
+        return None
+    for name in sorted(forward.hyperparameters):
+        if _holds_tensor(values[name]):
+            message = (
+                f"hyperparameter {name!r} holds a tensor, which forward reads from a constant alone: "
+                f'write "constants": {{{json.dumps(name)}: {json.dumps(name)}}}'
+            )
+            own = next((one.pointer for one in block.header.hyperparameters if one.name == name), None)
+            raise in_place(own or block.pointer + "/forward", message, code="bad-arguments")
+    return forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+
+
+def _holds_tensor(value: object) -> bool:
+    return any(map(_holds_tensor, value)) if isinstance(value, tuple) else isinstance(value, torch.Tensor)
 
 
 def check_forward(
@@ -59,7 +77,7 @@ def _graph(block: Own, graph: Graph, scope: Scope, limits: Limits) -> Forward:
     for key, name in outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs):
         if name not in known:
             message = f"no input or node is named {name!r}{suggest(name, known)}"
-            raise in_place(f"{block.pointer}/outputs/{key}", message, code="unknown-name")
+            raise in_place(block.pointer + pointer_to("outputs", key), message, code="unknown-name")
     calls = [
         GraphCall(
             node.id,
@@ -79,7 +97,8 @@ def _graph(block: Own, graph: Graph, scope: Scope, limits: Limits) -> Forward:
 
 
 def in_order(nodes: Sequence[Node], inputs: Sequence[str]) -> list[Node]:
-    """Sorts nodes so that each follows what it takes, else as written. Raises Unprocessable (unknown-name, cycle)."""
+    """Sorts nodes so that each follows what it takes: as written where that is so, else the first written that can be
+    next. Raises Unprocessable (unknown-name, cycle)."""
     by_id: dict[str, Node] = {}
     for node in nodes:
         if node.id in by_id or node.id in inputs:
@@ -101,10 +120,13 @@ def in_order(nodes: Sequence[Node], inputs: Sequence[str]) -> list[Node]:
         raise in_place(by_id[circle[0]].pointer, message, code="cycle") from None
     place = {node.id: index for index, node in enumerate(nodes)}
     found: list[Node] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=place.__getitem__)
-        found += [by_id[name] for name in ready]
-        sorter.done(*ready)
+    ready = [place[name] for name in sorter.get_ready()]
+    heapify(ready)
+    while ready:
+        found.append(nodes[heappop(ready)])
+        sorter.done(found[-1].id)
+        for name in sorter.get_ready():
+            heappush(ready, place[name])
     return found
 
 

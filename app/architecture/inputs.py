@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from app.architecture.layers import suggest
-from app.architecture.own import OwnBlock
+from app.architecture.own import OwnBlock, own_inputs
 from app.errors import in_place, pointer_to
 from app.messages import InputInfo
 
@@ -23,14 +23,11 @@ WITHOUT_FORWARD = (nn.ModuleList, nn.ModuleDict)
 
 
 def inputs_of(net: nn.Module) -> list[InputInfo]:
-    """Lists the inputs in order. Raises Unprocessable where the network has no forward."""
+    """Lists the inputs in order; none where the network has no forward."""
     if isinstance(net, OwnBlock):
-        if net.inputs is None:
-            raise in_place("/inputs", "this block has no forward, so it takes no inputs", code="bad-arguments")
-        return [InputInfo(name=given.name, required=given.required) for given in net.inputs]
+        return [InputInfo(name=given.name, required=given.required) for given in own_inputs(net) or ()]
     if isinstance(net, WITHOUT_FORWARD):
-        message = f"a {type(net).__name__} holds children without a forward; put it into a block that has one"
-        raise in_place("/inputs", message, code="bad-arguments")
+        return []
     kind: Any = type(net)
     return list(_layer_inputs(kind))
 
@@ -51,6 +48,17 @@ def _layer_inputs(module: Any) -> tuple[InputInfo, ...]:
     return tuple(found)
 
 
+def _check_forward(net: nn.Module) -> None:
+    """Refuses a network that cannot be run."""
+    if isinstance(net, OwnBlock) and own_inputs(net) is None:
+        message = 'this network has no forward, so it cannot be run; give its block "inputs" and a "forward"'
+        raise in_place("/inputs", message, code="bad-arguments")
+    if isinstance(net, WITHOUT_FORWARD):
+        kind = next(kind for kind in WITHOUT_FORWARD if isinstance(net, kind))
+        message = f"a {kind.__name__} holds children without a forward; put it into a block that has one"
+        raise in_place("/inputs", message, code="bad-arguments")
+
+
 def _takes_tensor(hint: Any) -> bool:
     return hint is None or hint is torch.Tensor or torch.Tensor in typing.get_args(hint)
 
@@ -60,8 +68,9 @@ def match_inputs(
 ) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
     """Gives the arguments of the call: one tensor goes to the only input that must be given.
 
-    Raises Unprocessable with the place of an input that is missing or unknown.
+    Raises Unprocessable where the network has no forward, and with the place of an input that is missing or unknown.
     """
+    _check_forward(net)
     if isinstance(net, nn.Sequential) and isinstance(inputs, torch.Tensor):
         return (inputs,), {}
     known = inputs_of(net)
@@ -78,7 +87,7 @@ def match_inputs(
         return (inputs,), {}
     for name in inputs:
         if name not in names:
-            message = f"there is no input {name!r}{suggest(name, names)} The inputs are: {listed}"
+            message = f"there is no input {name!r}{suggest(name, names) or '.'} The inputs are: {listed}"
             raise in_place(pointer_to("inputs", name), message, code="unknown-name")
     for one in known:
         if one.required and one.name not in inputs:

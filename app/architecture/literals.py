@@ -1,7 +1,7 @@
 """Tensors written as JSON inside an architecture: nested lists, a number, or `{"dtype", "shape", "data"}`.
 
 `read_tensor` checks the form alone (cheap, no PyTorch memory); `to_tensor` makes the tensor. Non-finite numbers are
-the strings "NaN", "Infinity" and "-Infinity". Called by `read_own.py` and `blocks.py`.
+the strings "NaN", "Infinity" and "-Infinity". Called by `read_own.py` and `first_values.py`.
 """
 
 import math
@@ -26,20 +26,16 @@ def read_tensor(value: object, limits: Limits, pointer: str) -> TensorLiteral:
         return TensorLiteral(flat, shape, None, pointer)
     if unknown := sorted(value.keys() - {"dtype", "shape", "data"}):
         if "tensor" in unknown:
-            raise in_place(
-                pointer,
-                "an architecture holds its constants itself: write data, not a tensor's name",
-                code="bad-arguments",
-            )
+            message = f"there is no tensor {value['tensor']!r:.60}; write its values here, as data"
+            raise in_place(f"{pointer}/tensor", message, code="unknown-name")
         raise in_place(f"{pointer}/{unknown[0]}", f"unknown key {unknown[0]!r}. {FORM}", code="unknown-key")
     if "data" not in value:
         raise in_place(pointer, f'"data" is missing. {FORM}', code="bad-arguments")
     flat, shape = _flatten(value["data"], limits, pointer + "/data")
     dtype = value.get("dtype")
     if dtype is not None and (not isinstance(dtype, str) or dtype not in DTYPES):
-        raise in_place(
-            pointer + "/dtype", f"unknown dtype {dtype!r}; one of {', '.join(sorted(DTYPES))}", code="bad-arguments"
-        )
+        message = f"unknown dtype {dtype!r:.60}; one of {', '.join(sorted(DTYPES))}"
+        raise in_place(pointer + "/dtype", message, code="bad-dtype")
     if value.get("shape") is not None:
         shape = _shape(value["shape"], flat, shape, pointer)
     _check_numbers(flat, dtype, pointer + "/data")

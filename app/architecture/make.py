@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from app.architecture.first_values import FirstValues
+from app.architecture.native import watch
 from app.architecture.paths import assign, lookup
 from app.architecture.plan import (
     BlockPlan,
@@ -101,11 +102,11 @@ class Maker:
             args = tuple(self.argument(value, frame) for value in args)
             kwargs = {name: self.argument(value, frame) for name, value in kwargs.items()}
         if not (self.meta and plan.layer.takes_device):
-            return plan.layer.module(*args, **kwargs)
+            return watch(plan.layer.module(*args, **kwargs))
         kind: Any = plan.layer.module
         module = _without_drawing(kind)(*args, **kwargs, device="meta")
         module.__class__ = plan.layer.module
-        return module
+        return watch(module)
 
     def argument(self, value: object, frame: Frame | None) -> object:
         if isinstance(value, Plan):

@@ -1,21 +1,26 @@
 """`OwnBlock`, the module that a block of one's own becomes, and its classes.
 
 Each definition with its hyperparameters is one class, shared by all the modules made of it, so a block runs like a
-class written by hand. Knows no JSON. Called by `plan_own.py`; recognised by `call.py` and `describe.py`.
+class written by hand. Knows no JSON. Called by `plan_own.py`; recognised by `inputs.py` and `untouched.py`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import cast
 
 from torch import nn
 
 from app.language.syntax import Input
 
+INPUTS = "own.inputs"  # an attribute of the classes; no member can hide it, since names of members hold no dots
+
 
 class OwnBlock(nn.Module):
-    """The base of blocks of one's own. `inputs` are None where the block has no forward."""
+    """The base of blocks of one's own. Has no names besides PyTorch's, so that members may have any other."""
 
-    inputs: ClassVar[Sequence[Input] | None] = None
+
+def own_inputs(block: OwnBlock) -> Sequence[Input] | None:
+    """Gives the inputs of a block's forward; None where it has no forward."""
+    return cast("Sequence[Input] | None", vars(type(block)).get(INPUTS))
 
 
 def make_class(
@@ -27,7 +32,7 @@ def make_class(
     """Makes the class of a block. `spread` names the hyperparameter that holds all its children."""
     members: dict[str, object] = {}
     if forward is not None:
-        members |= {"forward": forward, "inputs": tuple(inputs)}
+        members |= {"forward": forward, INPUTS: tuple(inputs)}
     if spread is not None:
         members[spread] = property(_all_children)
     return type(name, (OwnBlock,), members)

@@ -59,7 +59,7 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
     planner.check_size(size, block.pointer)
     planner.check_bytes(memory, block.pointer)
     members = frozenset(child.name for child in children)
-    forward = compile_own(block, members, spread, values, planner.limits)
+    forward = compile_own(block, members, spread, values, planner.limits)  # refuses what reads a tensor
     kind = make_class(name, block.inputs, forward, spread)
     return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer)
 
@@ -74,10 +74,9 @@ def _children(planner: BlockPlanner, block: Own, scope: Scope) -> tuple[tuple[Ch
     pointer = block.children.pointer
     value = planner.evaluate(block.children.expression, scope, pointer)
     plans = value if isinstance(value, tuple) else (value,)
-    for plan in plans:
+    for index, plan in enumerate(plans):
         if not isinstance(plan, Plan):
-            message = f"children are blocks; this text gives {in_words(value)}"
-            raise in_place(pointer, message, code="bad-arguments")
+            raise in_place(pointer, _not_a_child(plan, index), code="bad-arguments")
     text = block.children.expression.text.strip()
     return (
         tuple(Child(str(index), plan, pointer) for index, plan in enumerate(plans)),
@@ -85,11 +84,18 @@ def _children(planner: BlockPlanner, block: Own, scope: Scope) -> tuple[tuple[Ch
     )
 
 
+def _not_a_child(value: object, index: int) -> str:
+    message = f"children are blocks; child {index} is"
+    if isinstance(value, tuple) and any(isinstance(item, Plan | Slot) for item in value):
+        return f'{message} a list of blocks; write {{"type": "Sequential", "layers": [...]}} where one block is meant'
+    return f"{message} {in_words(value)}"
+
+
 def _is_plain(value: object) -> bool:
-    """Tells whether a hyperparameter may be read in forward and first values: not a block, nor a tensor."""
+    """Tells whether a hyperparameter may be read in forward and first values: not a block."""
     if isinstance(value, tuple):
         return all(_is_plain(item) for item in value)
-    return not isinstance(value, Plan | Slot | torch.Tensor)
+    return not isinstance(value, Plan | Slot)
 
 
 def _measure(first: FirstValues, value: FirstValue) -> int:

@@ -41,6 +41,7 @@ FORMS = (
 )
 LARGEST = 2**63
 MENTIONS_I = re.compile(r"\bi\b")
+NAMESPACE = re.compile(r"\A(torch\.)?nn\.")
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -81,6 +82,7 @@ class Reader(OwnReader):
 
     def typed(self, value: Mapping[str, object], pointer: str, depth: int) -> Block:
         name = self.string(value["type"], pointer + "/type", "a type names a layer or a block")
+        name = NAMESPACE.sub("", name)  # as in a call: nn.Linear is Linear
         if name in CONTAINERS and "layers" in value:
             self.keys(value, ("type", "layers", *HEADER), pointer)
             header = self.header(value, pointer, depth)
@@ -233,12 +235,14 @@ class Reader(OwnReader):
 
     def distinct(self, found: Sequence[Hyperparameter]) -> None:
         seen: set[str] = set()
-        for index, one in enumerate(found):
+        rest: str | None = None
+        for one in found:
             if one.name in seen:
                 raise in_place(one.pointer, f"hyperparameter {one.name!r} stands here twice", code="duplicate-name")
-            if one.rest and index != len(found) - 1:
-                raise in_place(one.pointer, f"*{one.name} takes all the rest, so it stands last", code="bad-name")
+            if one.rest and rest is not None:
+                raise in_place(one.pointer, f"*{rest} takes all the rest already, before *{one.name}", code="bad-name")
             seen.add(one.name)
+            rest = one.name if one.rest else rest
 
 
 def _mentions_i(value: object) -> bool:

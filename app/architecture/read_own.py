@@ -96,7 +96,7 @@ class OwnReader(Shapes):
         found: list[Tie] = []
         for index, item in enumerate(self.sequence(value, pointer, "ties is a list of pairs")):
             place = f"{pointer}/{index}"
-            pair = self.sequence(item, place, 'a tie is a pair ["decoder.weight", "encoder.weight"]')
+            pair = item if isinstance(item, list | tuple) else ()
             if len(pair) != 2 or not all(isinstance(path, str) and path for path in pair):
                 message = 'a tie is a pair of paths, as in ["decoder.weight", "encoder.weight"]: left becomes right'
                 raise in_place(place, message, code="bad-tie")

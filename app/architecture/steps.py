@@ -95,7 +95,7 @@ def apply_steps(tensor: torch.Tensor, steps: Sequence[Step], limits: Limits) -> 
 def value_of(step: Step, param: torch.Tensor, shape: tuple[int, ...], limits: Limits) -> torch.Tensor:
     """The value of an expression of `param`, fit to be written over a tensor of that shape and `param`'s dtype.
 
-    Raises Unprocessable: `shape-mismatch`, `unsupported-dtype`, `bad-expression` and what the language says.
+    Raises Unprocessable: `shape-mismatch`, `bad-dtype`, `bad-expression` and what the language says.
     """
     dtype = param.dtype if param.is_floating_point() else None
     try:
@@ -116,7 +116,7 @@ def fitted(value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype, poin
     """`value` as a tensor of that shape (broadcast) and dtype. Raises Unprocessable where that would lose its kind."""
     if not torch.can_cast(value.dtype, dtype):
         message = f"{dtype_name(value.dtype)} values do not go into {dtype_name(dtype)}"
-        raise in_place(pointer, message, code="unsupported-dtype")
+        raise in_place(pointer, message, code="bad-dtype")
     try:
         return value.to(dtype).expand(shape)
     except RuntimeError:

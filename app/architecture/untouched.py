@@ -81,7 +81,7 @@ def guarded(net: nn.Module) -> Iterator[None]:
     """Keeps layers that work in place from writing into the parameters and buffers of `net`."""
     modules = changes_of(net).in_place
     kept = {tensor.untyped_storage().data_ptr() for tensor in chain(net.parameters(), net.buffers())}
-    guards = [module.register_forward_pre_hook(_Guard(kept)) for module in modules]
+    guards = [module.register_forward_pre_hook(_Guard(kept), with_kwargs=True) for module in modules]
     try:
         yield
     finally:
@@ -95,8 +95,13 @@ class _Guard:
     def __init__(self, kept: set[int]) -> None:
         self.kept = kept
 
-    def __call__(self, _module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
-        return tuple(value.clone() if self.holds(value) else value for value in args)
+    def __call__(
+        self, _module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        return tuple(map(self.apart, args)), {name: self.apart(value) for name, value in kwargs.items()}
+
+    def apart(self, value: object) -> object:
+        return value.clone() if self.holds(value) else value
 
     def holds(self, value: object) -> TypeGuard[torch.Tensor]:
         return isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in self.kept

@@ -8,9 +8,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.language.emit import Emitter, attribute, call, name, runtime
+from app.language.emit import Emitter
 from app.language.expressions import refuse
 from app.language.scope import ForwardNames, Scope
+from app.language.trees import attribute, call, name, runtime
 
 BUDGET = "@budget"
 
@@ -54,6 +55,19 @@ def _settled(body: list[ast.stmt]) -> ast.stmt:
     caught = ast.Tuple([name("@LanguageError"), name("@UnboundLocalError")], ast.Load())
     handler = ast.ExceptHandler(caught, "@error", [ast.Raise(runtime("settle", name("@error")), ast.Constant(None))])
     return ast.Try(body, [handler], [], [])
+
+
+def _refuse_text(returned: ast.expr) -> None:
+    """Refuses a quoted text among what is returned; `members.output` refuses what only shows when it runs."""
+    if isinstance(returned, ast.Constant) and isinstance(returned.value, str):
+        message = "forward returns a text; outputs are tensors, numbers, tuples and lists of them"
+        raise refuse(returned, message, "bad-output")
+    if isinstance(returned, ast.Tuple | ast.List):
+        parts = returned.elts
+    else:
+        parts = returned.values if isinstance(returned, ast.Dict) else []
+    for part in parts:
+        _refuse_text(part)
 
 
 def _assigned(statements: list[ast.stmt]) -> Iterator[str]:
@@ -112,6 +126,7 @@ class BodyEmitter:
 
     def _return(self, node: ast.Return) -> Body:
         assert node.value is not None
+        _refuse_text(node.value)
         if isinstance(node.value, ast.Dict):
             values = [self.expressions.emit(value) for value in node.value.values]
             shown: ast.expr = ast.Dict(node.value.keys, [value.shown for value in values])

@@ -16,6 +16,7 @@ from torch.nn import functional
 from app.language.errors import bad_arguments, limit_exceeded
 from app.language.making import META, check_device, check_size, maker
 from app.language.members import Subject
+from app.language.native import GUARDED, check_bags
 from app.language.operators import check_flat, check_length, kind_of
 from app.language.running import current_limits
 
@@ -123,7 +124,7 @@ def repeat_interleave(tensor: Any, repeats: Any = None, dim: Any = None, *, outp
     if repeats is None:
         repeats = tensor
         if isinstance(tensor, Tensor) and tensor.device.type != "meta" and tensor.numel():
-            _check_bytes(int(tensor.sum()) * 8)
+            _check_bytes(int(tensor.double().sum()) * 8)  # a sum of integers may wrap around
         return torch.repeat_interleave(tensor)
     if isinstance(tensor, Tensor):
         times = repeats if isinstance(repeats, int) else 1
@@ -251,19 +252,11 @@ def embedding_bag(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """`F.embedding_bag`; `max_norm` works on a copy of the table."""
+    """`F.embedding_bag`; `max_norm` works on a copy of the table, and offsets are looked at first."""
+    check_bags(input, offsets, last_is_end=bool(kwargs.get("include_last_offset")))
     if max_norm is not None and isinstance(weight, Tensor):
         weight = weight.clone()
     return functional.embedding_bag(input, weight, offsets, max_norm, *args, **kwargs)
-
-
-def ctc_loss(log_probs: Any, targets: Any, *args: Any, **kwargs: Any) -> Any:
-    """`F.ctc_loss`, with targets checked to be classes there are: PyTorch itself does not check them."""
-    if isinstance(log_probs, Tensor) and isinstance(targets, Tensor) and targets.numel():
-        known = targets.device.type != "meta" and log_probs.ndim > 0
-        if known and not 0 <= int(targets.min()) <= int(targets.max()) < log_probs.shape[-1]:
-            raise bad_arguments(f"targets of ctc_loss are classes from 0 to {log_probs.shape[-1] - 1}")
-    return functional.ctc_loss(log_probs, targets, *args, **kwargs)
 
 
 # --- tables ---
@@ -310,7 +303,7 @@ BOUNDED: dict[str, Call] = {
     "F.instance_norm": instance_norm,
     "F.embedding": embedding,
     "F.embedding_bag": embedding_bag,
-    "F.ctc_loss": ctc_loss,
+    **GUARDED,
 }
 
 _METHOD_CHECKS: dict[str, Callable[[Call], Call]] = {

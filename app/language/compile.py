@@ -62,6 +62,7 @@ def _bindings() -> dict[str, Any]:
     bound |= {f"@{name}": getattr(operators, name) for name in OPERATOR_NAMES}
     bound |= {f"@{name}": getattr(members, name) for name in MEMBER_NAMES}
     bound |= {f"@{entry.key}": entry.run for entry in [*DOTTED.values(), *BARE.values()]}
+    bound |= {"@torch.max itself": torch.max, "@torch.min itself": torch.min}
     bound |= {f"@method {entry.name}": entry.method for entry in METHODS.values() if entry.method is not None}
     return bound
 
@@ -180,6 +181,11 @@ class Forward:
         self.tree = tree
         self.scope = scope
         self._code = code
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Names of the hyperparameters that it reads."""
+        return frozenset(text for text in self.scope.hyperparameters if f"@value {text}" in self._code.co_names)
 
     def bind(self, hyperparameters: Mapping[str, object]) -> Callable[..., Any]:
         """Gives `function(self_module, *inputs, **inputs)` with these hyperparameters.

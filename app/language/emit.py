@@ -8,16 +8,16 @@ Called by `compile.py`.
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from app.language.errors import LanguageError, suggest
 from app.language.expressions import refuse, refused_keyword
 from app.language.functions import BARE, METHODS, REFUSED_METHODS, Function, find_dotted
 from app.language.syntax import dotted
+from app.language.trees import Names, Pair, attribute, call, index_tree, name, path, placed, runtime
 from app.language.words import (
     DTYPE_ALIASES,
     DTYPES,
+    HINTS_OF_SELF,
     LIST_METHODS,
     LITERALS,
     LOOP_FUNCTIONS,
@@ -50,51 +50,8 @@ OPERATORS: dict[type[ast.AST], str] = {
     ast.In: "contains",
     ast.NotIn: "lacks",
 }
+AMBIGUOUS = frozenset({"torch.max", "torch.min"})
 LOOPS = {"range": "numbers_from", "enumerate": "numbered", "zip": "side_by_side", "reversed": "backwards"}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One expression twice. `kind` is what it surely is: module, number (a plain one), list, or unknown."""
-
-    shown: ast.expr
-    run: ast.expr
-    kind: str = "unknown"
-
-
-class Names(Protocol):
-    """How a scope answers for bare names; None where it has no such name."""
-
-    def read(self, name: str) -> Pair | None: ...
-    def call(self, name: str) -> Pair | None: ...
-    def of_self(self, name: str) -> Pair | None: ...
-    def known(self) -> set[str]: ...
-
-
-def name(identifier: str) -> ast.Name:
-    return ast.Name(identifier, ast.Load())
-
-
-def call(function: ast.expr, *args: ast.expr) -> ast.Call:
-    return ast.Call(function, list(args), [])
-
-
-def runtime(function: str, *args: ast.expr) -> ast.Call:
-    """A call of one of our own functions, by the name that `compile.py` binds it to."""
-    return call(name("@" + function), *args)
-
-
-def attribute(value: ast.expr, attr: str) -> ast.Attribute:
-    return ast.Attribute(value, attr, ast.Load())
-
-
-def path(text: str) -> ast.expr:
-    """The tree of a dotted name, `torch.linalg.norm`."""
-    first, *rest = text.split(".")
-    tree: ast.expr = name(first)
-    for part in rest:
-        tree = attribute(tree, part)
-    return tree
 
 
 class Emitter:
@@ -107,7 +64,7 @@ class Emitter:
         """Gives both trees of `node`. Raises LanguageError (unknown-name, bad-arguments, ...)."""
         write: Callable[[ast.expr], Pair] = getattr(self, f"_{type(node).__name__.lower()}")
         pair = write(node)
-        return Pair(_placed(pair.shown, node), _placed(pair.run, node), pair.kind)
+        return Pair(placed(pair.shown, node), placed(pair.run, node), pair.kind)
 
     # --- leaves ---
 
@@ -223,7 +180,7 @@ class Emitter:
         value, index = self.emit(node.value), self.emit(node.slice)
         kind = "number" if isinstance(node.value, ast.Attribute) and node.value.attr == "shape" else "unknown"
         return Pair(
-            ast.Subscript(value.shown, index.shown, ast.Load()), runtime("item", value.run, _index(index.run)), kind
+            ast.Subscript(value.shown, index.shown, ast.Load()), runtime("item", value.run, index_tree(index.run)), kind
         )
 
     def _of_self(self, node: ast.Subscript) -> Pair:
@@ -236,7 +193,7 @@ class Emitter:
         values = call(path("list"), call(path("self._modules.values")))
         return Pair(
             ast.Subscript(values, index.shown, ast.Load()),
-            runtime("child_at", name("self"), _index(index.run)),
+            runtime("child_at", name("self"), index_tree(index.run)),
             "module",
         )
 
@@ -284,6 +241,8 @@ class Emitter:
     def _self_attribute(self, node: ast.Attribute) -> Pair:
         found = self.names.of_self(node.attr)
         if found is None:
+            if node.attr in HINTS_OF_SELF:
+                raise refuse(node, f"self.{node.attr} is not in the language: {HINTS_OF_SELF[node.attr]}")
             raise self._unknown(node, f"self.{node.attr}", "child, parameter, constant or hyperparameter")
         return found
 
@@ -354,7 +313,10 @@ class Emitter:
 
     def _apply_function(self, node: ast.Call, entry: Function) -> Pair:
         self._check_arguments(node, entry.positions)
-        pair = self._apply(node, path(entry.shown), name("@" + entry.key))
+        key = entry.key
+        if key in AMBIGUOUS and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
+            key += " itself"  # torch.max(x, 0) is PyTorch's alone; a bare max may be Python's
+        pair = self._apply(node, path(entry.shown), name("@" + key))
         if entry.key in ("len", "int", "float"):
             return Pair(pair.shown, pair.run, "number")
         if entry.name in NUMBER_FUNCTIONS and node.args:
@@ -401,7 +363,7 @@ class Emitter:
     def emit_walk(self, node: ast.expr) -> Pair:
         """Gives what stands after `in` of a for: here alone range, enumerate, zip, reversed and children are known."""
         pair = self._walk(node)
-        return Pair(_placed(pair.shown, node), _placed(pair.run, node))
+        return Pair(placed(pair.shown, node), placed(pair.run, node))
 
     def _walk(self, node: ast.expr) -> Pair:
         if isinstance(node, ast.Call):
@@ -428,30 +390,10 @@ class Emitter:
 
 
 def _is_children(node: ast.expr) -> bool:
-    return (isinstance(node, ast.Name) and node.id == "children") or dotted(node) == ("self", "children")
+    if isinstance(node, ast.Name):
+        return node.id == "children"
+    return dotted(node) in {("self", "children"), ("self", "_modules", "values")}
 
 
 def _is_self(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "self"
-
-
-def _index(node: ast.expr) -> ast.expr:
-    """An index as an argument: a slice is not an expression of its own, so it becomes a call of slice."""
-    if isinstance(node, ast.Slice):
-        return runtime("slice", *(part or ast.Constant(None) for part in (node.lower, node.upper, node.step)))
-    if isinstance(node, ast.Tuple):
-        return ast.Tuple([_index(element) for element in node.elts], ast.Load())
-    return node
-
-
-def _placed(tree: ast.expr, node: ast.AST) -> ast.expr:
-    """Gives every new node in `tree` the place of the text it came from."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        child = waiting.pop()
-        if hasattr(child, "lineno"):
-            continue
-        if isinstance(child, ast.expr | ast.keyword):
-            ast.copy_location(child, node)
-        waiting.extend(ast.iter_child_nodes(child))
-    return tree

@@ -16,6 +16,7 @@ FILENAME = "<forward>"
 _MEMORY = re.compile(
     r"can't allocate memory|out of memory|not enough memory|Cannot allocate|alloc_cpu|too large|overflow"
 )
+_ASKED = re.compile(r"tried to allocate (\d[\d.]* \w+)")
 _SHAPES = re.compile(
     r"shape|size|dimension|must match|mat1 and mat2|broadcast|expected \S+ (channels|elements)|same number"
     r"|reduction dim",
@@ -65,6 +66,10 @@ def explain(error: BaseException) -> LanguageError:
 
 def _explained(error: BaseException) -> LanguageError:
     text = _first_lines(str(error))
+    if isinstance(error, RuntimeError) and text == "ZeroDivisionError":
+        return LanguageError("whole numbers are divided by zero", code="bad-arguments")
+    if isinstance(error, RuntimeError) and "INTERNAL ASSERT FAILED" in text:
+        return LanguageError("PyTorch cannot do this with these values, and does not say why", code="bad-arguments")
     if isinstance(error, UnboundLocalError):
         name = re.search(r"'([^']*)'", text)
         return LanguageError(
@@ -73,7 +78,9 @@ def _explained(error: BaseException) -> LanguageError:
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and _MEMORY.search(text)
     ):
-        return LanguageError(f"a tensor would take more memory than there is: {text}", code="limit-exceeded")
+        asked = _ASKED.search(text)
+        words = f"{asked[1]} were asked for" if asked else text
+        return LanguageError(f"a tensor would take more memory than there is: {words}", code="limit-exceeded")
     if isinstance(error, NotImplementedError) and 'required "forward"' in text:
         return LanguageError(
             f"{text.split()[1].strip('[]')} is not called; walk it with for, or call a child of it, as in blocks[0](x)",
@@ -91,4 +98,5 @@ def _explained(error: BaseException) -> LanguageError:
 def _first_lines(text: str, limit: int = 600) -> str:
     """The words of an error of PyTorch, without the C++ frames that may follow."""
     text = text.split("\nException raised from", maxsplit=1)[0].strip()
+    text = text.split("  (Could this error message be improved?", maxsplit=1)[0]
     return text if len(text) <= limit else text[:limit] + " ..."

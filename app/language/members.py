@@ -17,6 +17,7 @@ from app.language.running import current_limits
 from app.language.words import TENSOR_ATTRIBUTES
 
 NOT_CALLED = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+ROUND_DIGITS = 400  # from the first digit of the largest float to the last of the smallest
 INDEXES = (int, slice, type(None), type(Ellipsis), Tensor, list, tuple, bool, range)
 
 
@@ -258,9 +259,18 @@ def _logarithm(x: float, base: float = math.e) -> float:
     return math.log(x) if base == math.e else math.log(x, base)
 
 
+def _rounded(x: float, ndigits: int | None = None) -> float:
+    """`round` of a number; Python itself would compute `10 ** -ndigits`, however long that takes."""
+    if ndigits is not None and not isinstance(ndigits, int):
+        raise bad_arguments(f"round takes a whole number of digits, not {kind_of(ndigits)}")
+    if ndigits is not None and abs(ndigits) > ROUND_DIGITS:
+        raise limit_exceeded(f"round takes at most {ROUND_DIGITS} digits; a float has no more")
+    return round(x, ndigits)
+
+
 def _extreme(name: str, choose: Callable[..., Any], tensor: Callable[..., Any]) -> Callable[..., Any]:
     def either(*args: Any, **kwargs: Any) -> Any:
-        if not args or (isinstance(args[0], Tensor) and (len(args) == 1 or args[1].__class__ is not float)):
+        if not args or (isinstance(args[0], Tensor) and not _beside_number(args)):
             return tensor(*args, **kwargs)
         values = args[0] if len(args) == 1 else args
         if kwargs or not isinstance(values, list | tuple) or not values:
@@ -270,6 +280,13 @@ def _extreme(name: str, choose: Callable[..., Any], tensor: Callable[..., Any]) 
         return choose(values)
 
     return either
+
+
+def _beside_number(args: tuple[Any, ...]) -> bool:
+    """Tells `max(x.sum(), 0)`, where the tensor is one of the numbers, from `max(x, 0)`, where 0 is a dimension."""
+    return len(args) == 2 and (
+        args[1].__class__ is float or (args[0].ndim == 0 and isinstance(args[1], int) and args[1].__class__ is not bool)
+    )
 
 
 def whole(value: Any) -> int:
@@ -313,5 +330,5 @@ NUMBER_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": _number_or_tensor("exp", math.exp, torch.exp),
     "log": _number_or_tensor("log", _logarithm, torch.log),
     "abs": _number_or_tensor("abs", abs, torch.abs),
-    "round": _number_or_tensor("round", round, torch.round),
+    "round": _number_or_tensor("round", _rounded, torch.round),
 }

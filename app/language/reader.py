@@ -36,7 +36,8 @@ def read_expression(text: str, limits: Limits) -> ast.expr:
 def read_program(source: str | Sequence[str], limits: Limits) -> list[ast.stmt]:
     """Parses the statements of a forward, given as one string or as a list of lines.
 
-    Line n of the tree is element n - 1 of a list. A string that is indented as a whole is taken as if it were not.
+    Line n of the tree is element n - 1 of a list. Text that is indented as a whole, as when it was copied out of a
+    class, is taken as if it were not; columns are still those of the text as given.
     """
     text = source if isinstance(source, str) else _join_lines(source)
     _check_characters(text, limits.program_characters, "a forward")
@@ -48,9 +49,29 @@ def read_program(source: str | Sequence[str], limits: Limits) -> list[ast.stmt]:
                 line=number,
                 column=1,
             )
-    tree = _parse(textwrap.dedent(text) if isinstance(source, str) else text, "exec", limits)
+    dedented = textwrap.dedent(text)
+    indentation = _longest_line(text) - _longest_line(dedented)
+    try:
+        tree = _parse(dedented, "exec", limits)
+    except LanguageError as error:
+        raise LanguageError(
+            error.message, code=error.code, line=error.line, column=error.column and error.column + indentation
+        ) from None
     assert isinstance(tree, ast.Module)
+    if indentation:
+        _move_right(tree, indentation)
     return tree.body
+
+
+def _move_right(tree: ast.AST, columns: int) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr | ast.stmt):
+            node.col_offset += columns
+            node.end_col_offset = (node.end_col_offset or 0) + columns
+
+
+def _longest_line(text: str) -> int:
+    return max(len(line.rstrip()) for line in text.split("\n"))
 
 
 def _join_lines(lines: Sequence[str]) -> str:

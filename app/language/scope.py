@@ -6,9 +6,9 @@ Called by `compile.py` and `bodies.py`; `emit.py` asks through its `Names` proto
 import ast
 from dataclasses import dataclass
 
-from app.language.emit import Pair, attribute, call, name, runtime
 from app.language.expressions import IDENTIFIER
 from app.language.syntax import Input
+from app.language.trees import Pair, attribute, call, name, runtime
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The allow-list: from Python's tree to a fresh one that holds only what the language holds.
 
 Nothing of the parser's tree is kept: each node is made anew from checked parts, so whatever reaches the compiler
-was made here. Knows no functions and no scopes (`resolve.py` does). Called by `app.architecture` to look at
+was made here. Knows no functions and no scopes (`scope.py` does). Called by `app.architecture` to look at
 expressions, and by `compile.py`.
 """
 
 import ast
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from typing import TypeVar
 
 from app.language.errors import LanguageError
@@ -105,7 +106,7 @@ def parse_input(text: str, limits: Limits) -> Input:
     name, equals, default = text.partition("=")
     cleaner = ExpressionCleaner(limits)
     checked = cleaner.name(name.strip(), 1, 1)
-    if checked in NAMESPACES or checked == "self":
+    if checked in NAMESPACES or checked == "self" or iskeyword(checked):
         raise LanguageError(f"an input cannot be named {checked}: the language uses that name", code="bad-name")
     if not equals:
         return Input(checked, required=True)

@@ -35,3 +35,17 @@ FORBIDDEN_KEYWORDS = {
     "names": "dimensions have no names here; leave names out",
     "non_blocking": "leave non_blocking out",
 }
+
+_CHILDREN = "the children in their order are children(), as in for block in children()"
+_BY_NAME = "a member is reached by its name, as in self.weight"
+HINTS_OF_SELF = {
+    "_modules": _CHILDREN,
+    "modules": _CHILDREN,
+    "named_children": _CHILDREN,
+    "named_modules": _CHILDREN,
+    "parameters": _BY_NAME,
+    "named_parameters": _BY_NAME,
+    "_parameters": _BY_NAME,
+    "_buffers": _BY_NAME,
+    "forward": "forward does not call itself; write a loop",
+}

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from app.errors import Busy, Conflict, DeadlineExceeded, LabError, Unavailable
@@ -20,6 +21,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.1  # how often deadlines are looked at
+SENT_AHEAD = 16  # tasks a worker holds at once; those behind them can still be withdrawn
 DEATHS_PER_TASK = 2  # a task that this many workers died on is not tried again
 SLOW_START_SECONDS = 5.0  # wait before the next try when a worker dies while starting, again and again
 
@@ -43,6 +45,8 @@ class _Slot:
         self.restarts = 0
         self.tasks_done = 0
         self.pending: dict[int, _Pending] = {}  # oldest first; the first one runs
+        self._waiting: deque[int] = deque()  # those of `pending` that the worker does not hold yet
+        self._held = 0  # how many it holds
         self._settings = settings
         self._sequences = itertools.count(1)
         self._head_since = 0.0  # when the first of `pending` began to run
@@ -72,12 +76,25 @@ class _Slot:
         if not self.pending:
             self._head_since = pending.submitted_at
         self.pending[sequence] = pending
-        if self.state == "ready" and self._process is not None:
-            self._process.send(sequence, task)
+        self._waiting.append(sequence)
+        self._send_ahead()
         return pending.future
+
+    def _send_ahead(self) -> None:
+        """Gives the worker a few tasks to go on with; what nobody waits for any more is dropped instead."""
+        while self.state == "ready" and self._held < SENT_AHEAD and self._waiting:
+            sequence = self._waiting.popleft()
+            pending = self.pending[sequence]
+            if pending.future.done():
+                del self.pending[sequence]
+                continue
+            assert self._process is not None
+            self._process.send(sequence, pending.task)
+            self._held += 1
 
     def sweep(self, now: float) -> None:
         """Kills a worker whose task runs too long, and answers those that have waited too long."""
+        self._drop_answered()
         for position, pending in enumerate(self.pending.values()):
             waited = now - pending.submitted_at
             if pending.future.done() or waited <= pending.deadline_seconds:
@@ -86,8 +103,6 @@ class _Slot:
                 _fail(
                     pending, DeadlineExceeded(f"Waited {waited:.1f} s for {self.device}, which is busy or restarting.")
                 )
-        if self.state != "ready":
-            self._forget_answered()
         head = next(iter(self.pending.values()), None)
         if head and self.state == "ready" and now - self._head_since > head.deadline_seconds and not self._kill_reason:
             self._kill_reason = DeadlineExceeded(f"Ran for more than {head.deadline_seconds:g} s and was stopped.")
@@ -103,11 +118,16 @@ class _Slot:
         for pending in self.pending.values():
             _fail(pending, Unavailable("The service is stopping.", extra={"retry_after_seconds": 5}))
         self.pending.clear()
+        self._waiting.clear()
         self.state = "dead"
 
-    def _forget_answered(self) -> None:
-        """Drops what nobody waits for any more; only while no worker holds it."""
-        self.pending = {sequence: pending for sequence, pending in self.pending.items() if not pending.future.done()}
+    def _drop_answered(self) -> None:
+        """Makes room in the queue: tasks that nobody waits for and that no worker holds are gone."""
+        answered = [sequence for sequence in self._waiting if self.pending[sequence].future.done()]
+        if answered:
+            for sequence in answered:
+                del self.pending[sequence]
+            self._waiting = deque(sequence for sequence in self._waiting if sequence in self.pending)
 
     # --- called by the process ---
 
@@ -115,19 +135,18 @@ class _Slot:
         self.state = "ready"
         self._deaths_while_starting = 0
         self._head_since = time.monotonic()
-        self._forget_answered()
-        assert self._process is not None
-        for sequence, pending in self.pending.items():
-            self._process.send(sequence, pending.task)
+        self._send_ahead()
 
     def _reply(self, sequence: int, reply: Reply) -> None:
         pending = self.pending.pop(sequence, None)
         self._head_since = time.monotonic()
         if pending is None:
             return
+        self._held -= 1
         self.tasks_done += 1
         if not pending.future.done():
             pending.future.set_result(reply)
+        self._send_ahead()
 
     def _death(self, reason: str) -> None:
         was_ready = self.state == "ready"
@@ -141,6 +160,8 @@ class _Slot:
             self._blame_head(killed_for, reason)
         else:
             self._deaths_while_starting += 1
+        self._held = 0
+        self._waiting = deque(self.pending)
         asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
 
     def _blame_head(self, killed_for: LabError | None, reason: str) -> None:

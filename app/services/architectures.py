@@ -13,10 +13,10 @@ FLOATING_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def check_dtype(dtype: str, pointer: str = "/dtype") -> str:
-    """Returns the dtype of a network's parameters. Raises: Unprocessable `unsupported-dtype`."""
+    """Returns the dtype of a network's parameters. Raises: Unprocessable `bad-dtype`."""
     if dtype not in FLOATING_DTYPES:
         message = f"A network's dtype is one of {', '.join(FLOATING_DTYPES)}."
-        raise in_place(pointer, message, code="unsupported-dtype")
+        raise in_place(pointer, message, code="bad-dtype")
     return dtype
 
 

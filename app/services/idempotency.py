@@ -8,12 +8,16 @@ told so. Knows nothing of HTTP but that an answer has a status, headers and byte
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from app.db import idempotency
-from app.db.engine import Connection
+from app.db.clock import read_clock
+from app.db.engine import Connection, Database
 from app.db.idempotency import AnswerRow, NewAnswer
 from app.errors import Conflict, LabError, Unprocessable
 from app.services.lab import Lab, in_thread
+
+KEPT = timedelta(days=7)  # how long a retry gets the first answer, at least
 
 
 @dataclass(frozen=True)
@@ -106,3 +110,9 @@ def _commit(lab: Lab, write: Write, retry: Retry | None = None) -> Answer:
             if not idempotency.insert(connection, kept):
                 raise _CameSecond
     return answer
+
+
+def forget_old_answers(database: Database) -> int:
+    """Forgets the answers that no client asks for again; returns how many. Called when the service starts."""
+    with database.transaction() as connection:
+        return idempotency.delete_older(connection, KEPT, read_clock(connection))

@@ -15,6 +15,7 @@ from app.errors import Unprocessable, in_place
 Item = int | slice | EllipsisType | None
 
 LONGEST = 1_024  # characters
+MOST_NEW_AXES = 32  # beside the 32 dimensions that a tensor may have: NumPy knows 64 in all
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -100,6 +101,8 @@ def parse_index(text: str, *, pointer: str = "/index") -> tuple[Item, ...]:
     items = tuple(_parse_part(part.strip(), position, pointer) for position, part in enumerate(parts, 1))
     if items.count(...) > 1:
         raise _bad(pointer, len(parts), "'...' may stand once only")
+    if items.count(None) > MOST_NEW_AXES:
+        raise _bad(pointer, len(parts), f"None may stand {MOST_NEW_AXES} times")
     return items
 
 

@@ -50,7 +50,8 @@ def read_npy_header(beginning: bytes | memoryview, limits: Limits, pointer: str)
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 - a broken header may fail anywhere in NumPy's reader of Python literals
-        raise Malformed(f"This is not a .npy file: {str(error)[:200]}.") from None
+        words = str(error).splitlines()[0].partition(": <")[0] if str(error) else "its header cannot be read"
+        raise Malformed(f"This is not a .npy file: {words[:200]}.") from None
     if any(type(size) is not int or size < 0 for size in shape):
         raise Malformed("The .npy file has a shape that is none.")
     found = _BY_NUMPY.get(kind.newbyteorder("=").str) if kind.names is None and kind.subdtype is None else None

@@ -1,7 +1,8 @@
 """JSON as it is meant (RFC 8259, and I-JSON where that is stricter), at nearly the speed of orjson.
 
 orjson refuses NaN, 1e999, lone surrogates and bottomless nesting, but takes the last of two equal keys and rounds
-integers beyond 64 bits, both silently. `read_json` refuses these as well, and NUL in strings, with line and column.
+integers beyond 64 bits, both silently. `read_json` refuses these as well, and NUL in strings, with line and column:
+what is no JSON as `malformed`, an integer beyond 64 bits, which is JSON, as `limit-exceeded`.
 The usual body pays for one or two passes that run at memory speed; only a suspicious one is read token by token.
 Called wherever a request's JSON is read; knows no tensors and does not load PyTorch.
 """
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from app.errors import Malformed
+from app.errors import Malformed, Unprocessable, in_place
 
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -27,18 +28,25 @@ _ZERO, _DOT = np.uint8(48), np.uint8(46)
 _LONG_INTEGER = b" " + _LONG_RUN  # not after a dot: digits behind it are no integer
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _INTEGER = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|(-?\d+)(\.\d+)?([eE][+-]?\d+)?')
+_WHOLE_NUMBER = re.compile(r"-?[1-9]\d{18,}(?![.\deE])")
 _STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]')
 _COLON = re.compile(rb"\s*:")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def read_json(body: bytes | memoryview) -> object:
-    """Parses one JSON text. Raises Malformed, with line and column (both from 1) of what is wrong."""
+    """Parses one JSON text.
+
+    Raises Malformed, or Unprocessable (`limit-exceeded`) for an integer beyond 64 bits, with line and column (both
+    from 1) of what is wrong.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if len(body) == 0:
             raise Malformed("The body is empty where JSON was expected.") from None
+        if _WHOLE_NUMBER.match(error.doc, error.pos):  # of so many digits that orjson takes it for infinity
+            raise _too_long(error.lineno, error.colno) from None
         raise Malformed(_sentence(error.msg, error.lineno, error.colno)) from None
     text = body if isinstance(body, bytes) else bytes(body)
     skeleton = text.translate(None, _NUMBERS)  # strings, colons and braces: next to nothing where numbers prevail
@@ -146,14 +154,22 @@ def _refuse_long_integers(text: bytes) -> None:
         if integer is None or len(integer) < _LONG or fraction is not None or exponent is not None:
             continue
         if len(integer) > _LONG + 1 or not -(2**63) <= int(integer) < 2**64:
-            _refuse(text, token.start(), "the integer does not fit into 64 bits")
+            raise _too_long(*_place(text, token.start()))
 
 
 def _refuse(text: bytes, position: int, reason: str) -> NoReturn:
+    raise Malformed(_sentence(reason, *_place(text, position)))
+
+
+def _place(text: bytes, position: int) -> tuple[int, int]:
     line = text.count(b"\n", 0, position) + 1
     start = text.rfind(b"\n", 0, position) + 1
-    column = len(text[start:position].decode("utf-8", "replace")) + 1
-    raise Malformed(_sentence(reason, line, column))
+    return line, len(text[start:position].decode("utf-8", "replace")) + 1
+
+
+def _too_long(line: int, column: int) -> Unprocessable:
+    message = f"The body holds too large a number: line {line}, column {column}: the integer does not fit into 64 bits."
+    return in_place("", message, code="limit-exceeded")
 
 
 def _sentence(reason: str, line: int, column: int) -> str:

@@ -5,6 +5,7 @@ The only place where a forward's body is read. Called by the handlers.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import NamedTuple, cast
 
 import torch
@@ -15,6 +16,7 @@ from app.architecture.untouched import changes_of, untouched
 from app.db import revisions
 from app.errors import NotFound, in_place, pointer_to
 from app.messages import Encoded, Mode, NetworkRef, RunForward, Updated
+from app.settings import Settings
 from app.store.tensors import TensorBytes
 from app.tensors.buffers import bytes_of
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
@@ -29,6 +31,8 @@ from app.worker.residents import LoadedNetwork
 JSON = "application/json"
 KEYS = ("inputs", "mode", "revision", "seed", "capture", "update_buffers")
 SEEDS = range(-(2**63), 2**64)
+REVISIONS = range(1, 2**63)
+JSON_BYTES_PER_ELEMENT = 12  # about what a float takes as text
 
 
 class _Request(NamedTuple):
@@ -62,6 +66,7 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded | Updated:
             device=worker.residents.device,
             dtype=loaded.dtype,
         )
+        _check_size(called, task.accept, worker.settings)
         if request.update_buffers:
             return _keep_buffers(worker, task, loaded, called)
     return _encode(called, task.accept, ref)
@@ -89,8 +94,10 @@ def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> Networ
     """The same network at another of its revisions. Raises: NotFound."""
     if revision is None or revision == ref.revision:
         return ref
+    if revision not in REVISIONS:
+        raise NotFound(f"Revisions are numbered from 1; the newest of this network is {ref.revision}.")
     row = None
-    if 0 < revision < ref.revision:
+    if revision < ref.revision:
         with worker.database.reading() as connection:
             row = revisions.find(connection, ref.network_id, revision)
     if row is None:
@@ -132,7 +139,7 @@ def _read_json_request(worker: Worker, task: RunForward, document: object) -> _R
     mode = document.get("mode", task.mode)
     if mode not in ("eval", "train"):
         raise in_place("/mode", '`mode` is "eval" or "train".', code="bad-request")
-    capture = document.get("capture") or task.capture
+    capture = document.get("capture", task.capture)
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
     update = document.get("update_buffers", task.update_buffers)
@@ -191,6 +198,19 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def _check_size(called: Called, accept: str, settings: Settings) -> None:
+    """Refuses what no format can hold, or no reply should: a view may be larger than any tensor that is made."""
+    reply_bytes = 0
+    for name, tensor in chain(called.outputs.items(), called.captured.items()):
+        if tensor.ndim > settings.limits.tensor_rank:
+            message = f"{name} has {tensor.ndim} dimensions; at most {settings.limits.tensor_rank} are allowed"
+            raise in_place("/inputs", message, code="limit-exceeded")
+        reply_bytes += tensor.numel() * (JSON_BYTES_PER_ELEMENT if accept == JSON else tensor.element_size())
+    if reply_bytes > settings.reply_bytes:
+        message = f"the outputs would take about {reply_bytes} bytes; a reply may have {settings.reply_bytes}"
+        raise in_place("/inputs", message, code="limit-exceeded")
 
 
 def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:

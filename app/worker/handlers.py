@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from app.architecture import initializers, layers
-from app.architecture.call import inputs_of
 from app.errors import LabError, Unprocessable
 from app.language import functions
 from app.messages import (
@@ -17,12 +16,10 @@ from app.messages import (
     CheckArchitecture,
     CheckBlock,
     CompareRevisions,
-    DescribeInputs,
     DescribeState,
     EditParameter,
     Encoded,
     Initialize,
-    Inputs,
     KeepTensors,
     ListModules,
     ListParameters,
@@ -50,10 +47,6 @@ from app.worker.status import report_status
 from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
 
 
-def describe_inputs(worker: Worker, task: DescribeInputs) -> Inputs:
-    return Inputs(items=inputs_of(worker.residents.find(task.network).module))
-
-
 def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001  # every handler takes a worker
     catalogues: dict[str, Callable[[], object]] = {
         "layers": layers.catalogue,
@@ -68,7 +61,6 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     CheckArchitecture: check_architecture,
     CheckBlock: check_block_definition,
     CompareRevisions: compare_revisions,
-    DescribeInputs: describe_inputs,
     DescribeState: describe_state,
     KeepTensors: keep_tensors,
     EditParameter: edit_parameter,

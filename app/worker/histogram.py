@@ -25,7 +25,7 @@ def read_histogram(worker: Worker, task: ReadHistogram) -> Encoded:
     name, _, stored = find_tensor(worker, task.network, task.parameter)
     value = read_part(worker, stored, task.index)
     if value.is_complex():
-        raise in_place("", f"{name!r} holds complex numbers, which have no order.", code="unsupported-dtype")
+        raise in_place("", f"{name!r} holds complex numbers, which have no order.", code="bad-dtype")
     reply: dict[str, object] = {"name": name, "dtype": stored.dtype, "shape": list(value.shape)}
     reply |= count_values(value, task.bins)
     reply["revision"] = task.network.revision

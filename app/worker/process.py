@@ -5,13 +5,13 @@ slow, take memory or crash without touching the HTTP process. Knows nothing of H
 """
 
 import ctypes
+import gc
 import logging
 import os
 import resource
 import signal
 import socket
 import sys
-import time
 
 import torch
 
@@ -24,7 +24,6 @@ from app.worker.handlers import answer
 logger = logging.getLogger(__name__)
 
 RECEIVE_BYTES = 2**20
-HOLD_SECONDS = 0.0004  # answers may wait this long for more of them, while further tasks are there
 PR_SET_PDEATHSIG = 1
 MEMORY_SHARE = 0.6  # of the machine's memory, for all CPU workers together
 
@@ -38,39 +37,30 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         reader: FrameReader[Start | Task] = FrameReader(Start | Task)
         worker = _start(connection, reader)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: later collections need not walk all of PyTorch
         connection.sendall(frame(0, Ready(pid=os.getpid())))
         _serve(connection, reader, worker)
 
 
 def _start(connection: socket.socket, reader: FrameReader[Start | Task]) -> Worker:
-    while True:
-        data = connection.recv(RECEIVE_BYTES)
-        if not data:
-            sys.exit(0)
+    while data := connection.recv(RECEIVE_BYTES):
         for _, message in reader.feed(data):
             assert isinstance(message, Start), "the first message says what this worker is"
             settings = Settings.model_validate_json(message.settings)
             _prepare_torch(message.device, settings)
             _limit_memory(message.device, settings)
             return Worker.make(message.device, settings, Database(settings.resolved_database_url))
+    sys.exit(0)
 
 
 def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker: Worker) -> None:
-    while data := connection.recv(RECEIVE_BYTES):
-        answers = bytearray()
-        held_since = 0.0
-        for sequence, task in reader.feed(data):
+    # One buffer for ever: memory of this size made anew for each receive would cost a system call and page faults.
+    buffer = memoryview(bytearray(RECEIVE_BYTES))
+    while received := connection.recv_into(buffer):
+        for sequence, task in reader.feed(buffer[:received]):
             assert not isinstance(task, Start)
-            answers += frame(sequence, _answer(worker, task))
-            now = time.monotonic()
-            if held_since and now - held_since > HOLD_SECONDS:
-                connection.sendall(answers)
-                answers.clear()
-                held_since = 0.0
-            else:
-                held_since = held_since or now
-        if answers:
-            connection.sendall(answers)
+            connection.sendall(frame(sequence, _answer(worker, task)))  # at once: the pool must know what runs now
 
 
 def _answer(worker: Worker, task: Task) -> Reply:

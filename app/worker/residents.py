@@ -26,6 +26,7 @@ from app.tensors.torch_dtypes import torch_dtype
 from app.worker.transfer import read_tensors
 
 LARGE_BYTES = 4 * 2**20
+OBJECT_BYTES = 2048  # of one module or one tensor besides its data, so that many small networks fill the budget too
 
 
 @dataclass
@@ -71,10 +72,6 @@ class Residents:
         self._loaded.move_to_end(ref.network_id)
         return loaded
 
-    def forget(self, network_id: str) -> None:
-        """Drops a network whose tensors can no longer be trusted to be those of its manifest."""
-        self._drop(network_id)
-
     def report(self) -> list[Resident]:
         return [
             Resident(network_id=loaded.network_id, revision=loaded.revision, bytes=loaded.byte_count)
@@ -87,9 +84,9 @@ class Residents:
         if resolved is None:
             raise NotFound("The network was deleted meanwhile.")
         entries = self._store.manifest(ref.manifest)
-        byte_count = sum({entry.digest: entry.byte_count for entry in entries.values()}.values())
-        self._make_room(byte_count)
         module = build_on_meta(orjson.loads(resolved), limits=self._limits)
+        byte_count = _size_of(module, entries)
+        self._make_room(byte_count)
         materialise(module, self._read(entries))
         loaded = LoadedNetwork(
             ref.network_id, module, torch_dtype(ref.dtype), ref.revision, ref.manifest, entries, byte_count
@@ -134,3 +131,9 @@ class Residents:
         loaded = self._loaded.pop(network_id, None)
         if loaded is not None:
             self._byte_count -= loaded.byte_count
+
+
+def _size_of(module: nn.Module, entries: dict[str, StoredTensor]) -> int:
+    """What a network takes: its tensors, each tied one once, and the Python objects around them."""
+    names = [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name in entries]
+    return sum(entries[name].byte_count for name in names) + OBJECT_BYTES * (len(names) + len(list(module.modules())))

@@ -92,5 +92,18 @@ def test_an_architecture_that_is_no_block_at_all_is_pointed_at(service):
 
 def test_a_problem_of_the_request_itself_comes_first(service):
     check_problem(check(service), 422, "invalid-request", "/architecture")
-    check_problem(check(service, architecture=LAYERS, dtype="int8"), 422, "unsupported-dtype", "/dtype")
+    check_problem(check(service, architecture=LAYERS, dtype="int8"), 422, "bad-dtype", "/dtype")
     check_problem(check(service, architecture=LAYERS, shapes=[1]), 422, "unknown-key", "/shapes")
+
+
+def test_where_shapes_depend_on_values_a_note_says_so_and_the_rest_is_told(service):
+    block = {
+        "children": {"linear": "Linear(20, 20)"},
+        "inputs": ["X"],
+        "forward": ["X = linear(X)", "while X.abs().sum() > 1:", "    X /= 2", "return X.sum()"],
+    }
+    for architecture in (block, ["Linear(20, 20)", block], {"inputs": ["x"], "forward": "return x[x > 0]"}):
+        reply = check(service, architecture=architecture, input_shapes=[2, 20])
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["output_shapes"] is None
+        assert "values" in reply.json()["note"]

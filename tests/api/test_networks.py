@@ -111,7 +111,7 @@ def test_a_dtype_that_is_not_floating_is_refused(service, fresh_name):
     response = service.post(
         "/v1/networks", json={"name": fresh_name(), "architecture": "Linear(1, 1)", "dtype": "int64"}
     )
-    problem = check_problem(response, 422, "unsupported-dtype", "/dtype")
+    problem = check_problem(response, 422, "bad-dtype", "/dtype")
     assert "bfloat16" in problem["detail"]
 
 

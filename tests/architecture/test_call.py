@@ -206,3 +206,37 @@ def test_layers_that_work_in_place_change_neither_inputs_nor_what_is_saved():
     assert x.tolist() == [-2, 2]
     assert net.c.tolist() == [-1, 1]
     assert str(built(["ReLU(inplace=True)"])) == str(nn.Sequential(nn.ReLU(inplace=True)))
+
+
+def test_a_layer_that_works_in_place_changes_no_parameter_however_it_is_given():
+    members = {"children": {"act": "ReLU(inplace=True)"}, "parameters": {"w": "tensor([-1., 1.])"}}
+    net = block("return x + act(input=w)", **members)
+    with torch.no_grad():
+        assert outputs(net, torch.zeros(2))["output"].tolist() == [0, 1]
+    assert net.w.tolist() == [-1, 1]
+    net = block(
+        "return x + drop(input=c) + drop(c)",
+        children={"drop": "Dropout(0.5, inplace=True)"},
+        constants={"c": "ones(8)"},
+    )
+    net.train()
+    outputs(net, torch.zeros(8))
+    assert net.c.tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"parameters": {"w": "randn(3)"}}, "no forward"),
+        ({"children": {"a": "Linear(2, 2)"}}, "no forward"),
+        ({"type": "ModuleList", "layers": ["Linear(2, 2)"]}, "ModuleList holds children without a forward"),
+        ({"type": "ModuleDict", "layers": {"a": "Linear(2, 2)"}}, "ModuleDict holds children without a forward"),
+    ],
+)
+def test_a_network_without_a_forward_has_no_inputs_and_cannot_be_run(document, words):
+    net = built(document)
+    assert inputs_of(net) == []
+    for given in (torch.ones(2), {"x": torch.ones(2)}, {}):
+        error = failure(net, given)
+        assert (error.code, error.places[0].pointer) == ("bad-arguments", "/inputs")
+        assert words in error.detail

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from torch import nn
 
@@ -9,6 +10,7 @@ from app.architecture.build import build, build_on_meta
 from app.architecture.call import call
 from app.architecture.describe import print_tree
 from app.architecture.materialise import materialise
+from app.errors import Unprocessable
 from tests.architecture.building import LIMITS, built, refused, resolved, same_parameters, same_state
 
 RESIDUAL = {
@@ -393,3 +395,91 @@ def test_a_scope_form_puts_names_around_any_block():
 
 def test_a_repeat_is_refused_where_one_block_is_needed():
     refused({"children": {"a": {"repeat": 2, "block": "ReLU()"}}}, "bad-arguments", "/architecture/children/a")
+
+
+@pytest.mark.parametrize("spaced", ["Linear", "nn.Linear", "torch.nn.Linear"])
+def test_a_type_may_be_written_as_in_python_like_a_call(spaced):
+    net = built({"type": "nn.Sequential", "layers": [{"type": spaced, "args": [2, 3]}, f"{spaced}(3, 1)"]})
+    assert print_tree(net) == print_tree(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)))
+
+
+def test_hyperparameters_after_the_rest_are_given_by_name():
+    block = {
+        "hyperparameters": {"*parts": [], "dim": 1},
+        "children": "parts",
+        "inputs": ["x"],
+        "forward": "return x + dim",
+    }
+    for text, count, dim in (("B()", 0, 1), ("B(ReLU(), Tanh())", 2, 1), ("B(ReLU(), Tanh(), dim=3)", 2, 3)):
+        net = built({"blocks": {"B": block}, "block": text})
+        assert (len(list(net.children())), int(output(net, torch.tensor(0)))) == (count, dim)
+    twice = {"hyperparameters": ["*a", "*b"], "children": "a", "inputs": ["x"], "forward": "return x"}
+    refused({"blocks": {"B": twice}, "block": "B()"}, "bad-name", "/architecture/blocks/B/hyperparameters/1")
+    must = {**block, "hyperparameters": ["*parts", "dim"]}
+    refusal_of = {"blocks": {"B": must}, "block": "B(ReLU(), 3)"}
+    with pytest.raises(Unprocessable, match="dim"):
+        built(refusal_of)
+
+
+def drawing(*nodes):
+    """A graph whose nodes each draw, so that their order shows; `nodes` are ids and what each takes."""
+    written = [{"id": name, "call": "rand_like", "inputs": [taken]} for name, taken in nodes]
+    return {"inputs": ["x"], "nodes": written, "outputs": {name: name for name, _ in nodes}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "order"),
+    [
+        ((("a", "x"), ("b", "a"), ("c", "x")), "abc"),
+        ((("b", "a"), ("a", "x"), ("c", "x")), "abc"),
+        ((("d", "c"), ("a", "x"), ("b", "a"), ("c", "x")), "abcd"),
+    ],
+)
+def test_nodes_run_as_they_are_written_where_that_can_be(nodes, order):
+    net = built(drawing(*nodes))
+    torch.manual_seed(3)
+    drawn = call(net, torch.zeros(2), limits=LIMITS).outputs
+    torch.manual_seed(3)
+    for name in order:
+        assert torch.equal(drawn[name], torch.rand(2)), name
+
+
+def test_a_member_may_have_any_name_that_a_module_has_not():
+    members = {"children": {"inputs": "Linear(2, 2)"}, "parameters": {"forward_inputs": "ones(2)"}}
+    net = built({**members, "inputs": ["x"], "forward": ["return inputs(x) + forward_inputs"]})
+    x = torch.ones(2)
+    assert torch.equal(output(net, x), net.get_submodule("inputs")(x) + 1)
+    net = built({"parameters": {"inputs": "ones(2)"}, "inputs": ["x"], "forward": ["return x * inputs"]})
+    assert torch.equal(output(net, x), x)
+    net = built({"inputs": ["inputs"], "forward": ["return inputs"]})
+    assert torch.equal(output(net, x), x)
+
+
+def test_a_hyperparameter_may_hold_a_tensor_which_a_constant_or_a_parameter_starts_from():
+    block = {
+        "hyperparameters": {"p": "tensor([1., 2.])", "q": ["tensor([3., 4.])"]},
+        "constants": {"p": "p", "view": "p.view(1, 2)", "again": "view.view(2)"},
+        "parameters": {"w": "p * q[0]"},
+        "inputs": ["x"],
+        "forward": ["return x * p + w"],
+    }
+    document = {"blocks": {"Scale": block}, "type": "Sequential", "layers": ["Scale()", "Scale(tensor([5., 6.]))"]}
+    net = built(document).to(torch.float64)
+    assert [net[0].p.tolist(), net[0].w.tolist(), net[1].p.tolist()] == [[1, 2], [3, 8], [5, 6]]
+    tensors = [*net[0].state_dict().values(), *net[1].state_dict().values()]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
+    x = torch.ones(2, dtype=torch.float64)
+    assert torch.equal(output(net[0], x), torch.tensor([4.0, 10.0], dtype=torch.float64))
+    assert build_on_meta(resolved(document), limits=LIMITS)[1].w.shape == (2,)
+    by_value = {"hyperparameters": {"p": "tensor([2.])"}, "parameters": {"w": "zeros(int(p.sum()))"}}
+    assert built(by_value).w.shape == build_on_meta(resolved(by_value), limits=LIMITS).w.shape == (2,)
+
+
+def test_a_forward_that_reads_a_tensor_from_a_hyperparameter_is_told_to_make_it_a_constant():
+    reading = {"hyperparameters": {"p": "tensor([1., 2.])"}, "inputs": ["x"], "forward": ["return x * p"]}
+    words = refused(reading, "bad-arguments", "/architecture/hyperparameters/p")
+    assert words.endswith('write "constants": {"p": "p"}')
+    torch.manual_seed(7)
+    net = built({**reading, "constants": {"p": "p"}})
+    assert output(net, torch.ones(2)).tolist() == [1, 2]
+    assert built({**reading, "forward": ["return x"]})(1) == 1

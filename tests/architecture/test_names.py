@@ -11,6 +11,9 @@ from tests.architecture.building import LIMITS, built, refusal, refused, resolve
 OWN = {"inputs": ["x"], "forward": "return x"}
 
 
+TIED = {"children": {"a": "Linear(2, 2)", "b": "Linear(2, 2)"}}
+
+
 def graph(*nodes):
     """A graph of one input `x` and the output `a`, each node an id, a call and its only input."""
     written = [{"id": name, "call": called, "inputs": [given]} for name, called, given in nodes]
@@ -241,8 +244,8 @@ def test_near_names_are_offered():
         ({"constants": {"w": [[1], [1, 2]]}}, "shape-mismatch", "/constants/w"),
         ({"constants": {"w": {"data": [1, 2], "shape": [3]}}}, "shape-mismatch", "/constants/w/shape"),
         ({"constants": {"w": {"data": [300], "dtype": "int8"}}}, "bad-arguments", "/constants/w/data"),
-        ({"constants": {"w": {"data": [1], "dtype": "f32"}}}, "bad-arguments", "/constants/w/dtype"),
-        ({"constants": {"w": {"tensor": "x"}}}, "bad-arguments", "/constants/w"),
+        ({"constants": {"w": {"data": [1], "dtype": "f32"}}}, "bad-dtype", "/constants/w/dtype"),
+        ({"constants": {"w": {"tensor": "x"}}}, "unknown-name", "/constants/w/tensor"),
         ({"constants": {"b": "a", "a": "zeros(1)"}}, "unknown-name", "/constants/b"),
         ({"children": {"a": "ReLU()"}, "ties": [["a.weight"]]}, "bad-tie", "/ties/0"),
         ({"children": {"a": "Linear(2, 2)"}, "ties": [["a.weight", "b.weight"]]}, "unknown-name", "/ties/0"),
@@ -252,6 +255,9 @@ def test_near_names_are_offered():
         ({"inputs": ["x"], "forward": "y = x\nreturn q"}, "unknown-name", "/forward"),
         ({"inputs": ["x"], "forward": ["return x", "x[0] = 1"]}, "bad-expression", "/forward/1"),
         ({"children": {"a": "ReLU()"}, "inputs": ["x"], "forward": ["return a"]}, "bad-output", "/forward/0"),
+        ({"forward": ["return 'abc'"]}, "bad-output", "/forward/0"),
+        ({"inputs": ["x"], "forward": ["y = x", "return y, (x, 'abc')"]}, "bad-output", "/forward/1"),
+        ({"inputs": ["x"], "forward": ["return {'a': x, 'b': ['abc']}"]}, "bad-output", "/forward/0"),
         ({"inputs": "x", "forward": "return x"}, "bad-arguments", "/inputs"),
         ({"inputs": ["x"], "forward": "return x", "nodes": []}, "unknown-key", "/forward"),
         (graph(("a", "relu", "q")), "unknown-name", "/nodes/0/inputs/0"),
@@ -261,7 +267,17 @@ def test_near_names_are_offered():
         (graph(("a", "relu", "b"), ("b", "relu", "a")), "cycle", "/nodes/0"),
         ({"inputs": ["x"], "nodes": []}, "bad-output", ""),
         ({"inputs": ["x"], "nodes": [], "outputs": []}, "bad-output", "/outputs"),
+        ({"inputs": ["x"], "nodes": [], "outputs": {"a/b~": "q"}}, "unknown-name", "/outputs/a~1b~0"),
+        ({**TIED, "ties": ["a.weight"]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [["a.weight"]]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [["a.weight", 1]]}, "bad-tie", "/ties/0"),
+        ({**TIED, "ties": [{"a.weight": "b.weight"}]}, "bad-tie", "/ties/0"),
     ],
 )
 def test_mistakes_are_told_with_their_code_and_place(document, code, pointer):
     refused(document, code, "/architecture" + pointer)
+
+
+def test_a_hint_says_that_a_parameter_s_text_is_the_tensor_alone():
+    message = refused({"parameters": {"w": "nn.Parameter(randn(3))"}}, "unknown-name", "/architecture/parameters/w")
+    assert "randn(3, 4), not nn.Parameter" in message

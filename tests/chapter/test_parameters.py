@@ -1,413 +1,214 @@
-"""The chapter's rows on parameters: initialisation, custom initialisers, edits in place, ties; against PyTorch."""
+"""Rows P1 to P4: reading parameters."""
 
+from collections.abc import Callable
+from urllib.parse import quote
+
+import httpx
 import pytest
 import torch
 from torch import nn
 
-from tests.api.problem import check_problem
-from tests.chapter.nets import (
-    CONSTANT_JSON,
-    MLP_JSON,
-    TIED_JSON,
+from tests.chapter.textbook import FIXED_HIDDEN_MLP_JSON, RGNET_JSON, rgnet
+from tests.laboratory import (
+    NPY,
+    SAFETENSORS,
+    assert_same,
+    assert_same_state,
     create,
-    forward,
-    mlp,
-    read,
-    same_state,
-    state,
-    tied,
+    from_json,
+    from_npy,
+    listed,
+    parameter,
+    run,
+    state_of,
+    value_of,
 )
 
-X = torch.linspace(-1, 1, 8).reshape(2, 4)
-BLOCK = ["Linear(4, 8)", "ReLU()", "Linear(8, 4)", "ReLU()"]
-NESTED_JSON = [
-    {"type": "Sequential", "layers": [{"repeat": 4, "name": "block {i}", "block": BLOCK}]},
-    "Linear(4, 1)",
-]
+SEED = 7
+FreshName = Callable[..., str]
+NET_JSON = ["Linear(4, 8)", "ReLU()", "Linear(8, 1)"]
 
 
-def nested(seed: int = 7) -> nn.Sequential:
-    torch.manual_seed(seed)
-    outer = nn.Sequential()
-    for i in range(4):
-        outer.add_module(f"block {i}", nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU()))
-    return nn.Sequential(outer, nn.Linear(4, 1))
+def chapter_net() -> nn.Sequential:
+    torch.manual_seed(SEED)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
 
 
-def initialize(service, path, *rules, **more):
-    reply = service.post(f"{path}/initialize", json={"rules": list(rules), **more})
-    assert reply.status_code == 200, reply.text
-    return reply.json()
+@pytest.fixture(name="net")
+def make_net(service: httpx.Client, fresh_name: FreshName) -> str:
+    """The chapter's net of this section."""
+    name = fresh_name("net")
+    create(service, name, NET_JSON, seed=SEED)
+    return name
 
 
-def edit(service, path, parameter, *edits, **more):
-    reply = service.patch(f"{path}/parameters/{parameter}", json={"edits": list(edits), **more})
-    assert reply.status_code == 200, reply.text
-    return reply.json()
+@pytest.fixture(name="regular")
+def make_regular(service: httpx.Client, fresh_name: FreshName) -> str:
+    """The chapter's rgnet."""
+    name = fresh_name("rgnet")
+    create(service, name, RGNET_JSON, seed=SEED)
+    return name
 
 
-# --- B4: two networks of one class ---
+def seeded_rgnet() -> nn.Sequential:
+    torch.manual_seed(SEED)
+    return rgnet().eval()
 
 
-def test_b4_two_networks_of_one_architecture_change_independently(service, fresh_name):
-    first, second = (create(service, fresh_name(), MLP_JSON) for _ in range(2))
-    before = state(service, second)
-    assert same_state(state(service, first), before)
-    edit(service, first, "0.weight", {"expression": "param + 1"})
-    assert not torch.equal(read(service, first, "0.weight"), before["0.weight"])
-    assert same_state(state(service, second), before)
-
-
-# --- P5, P6, P7: initialisation ---
-
-
-def test_p5_every_linear_of_a_tree_is_drawn_as_net_apply_draws_it(service, fresh_name):
-    path = create(service, fresh_name(), NESTED_JSON)
-    net = nested()
-    rule = {"module_type": "Linear", "parameters": {"weight": "normal_(mean=0, std=0.01)", "bias": "zeros_()"}}
-    reply = initialize(service, path, rule, seed=3)
-
-    def init_normal(module):
-        if type(module) is nn.Linear:
-            nn.init.normal_(module.weight, mean=0, std=0.01)
-            nn.init.zeros_(module.bias)
-
-    torch.manual_seed(3)
-    net.apply(init_normal)
-    assert same_state(state(service, path), net.state_dict())
-    assert torch.equal(forward(service, path, X), net(X))
-    assert reply["revision"] == 2
-    assert [item["name"] for item in reply["initialized"]] == [name for name, _ in net.named_parameters()]
-    assert {item["rule"] for item in reply["initialized"]} == {0}
-
-
-def test_p6_rules_for_subtrees_run_one_after_the_other(service, fresh_name):
-    path = create(service, fresh_name(), MLP_JSON)
-    net = mlp()
-    reply = initialize(
-        service,
-        path,
-        {"path": "0", "module_type": "Linear", "parameters": {"weight": "xavier_uniform_()"}},
-        {"path": "[2]", "parameters": {"weight": "constant_(42)"}},
-        seed=5,
-    )
-    torch.manual_seed(5)
-    nn.init.xavier_uniform_(net[0].weight)
-    nn.init.constant_(net[2].weight, 42)
-    assert same_state(state(service, path), net.state_dict())
-    assert reply["initialized"] == [
-        {"name": "0.weight", "shape": [8, 4], "rule": 0},
-        {"name": "2.weight", "shape": [1, 8], "rule": 1},
+@pytest.mark.parametrize("path", ["2", "[2]"])
+def test_p1_the_state_of_a_submodule_is_had_by_name_and_by_position(service: httpx.Client, net: str, path: str) -> None:
+    wanted = chapter_net()[2].state_dict()
+    items = listed(service, net, prefix=path)
+    assert [item["name"] for item in items] == [f"2.{name}" for name in wanted]
+    for item in items:
+        assert_same(value_of(service, net, item["name"]), wanted[item["name"].removeprefix("2.")])
+    module = service.get(f"/v1/networks/{net}/modules/{quote(path)}").json()
+    assert (module["path"], module["type"], module["repr"]) == ("2", "Linear", repr(chapter_net()[2]))
+    assert module["parameters"] == [
+        {"name": "weight", "shape": [1, 8], "dtype": "float32"},
+        {"name": "bias", "shape": [1], "dtype": "float32"},
     ]
 
 
-def test_p6_all_parameters_to_a_constant(service, fresh_name):
-    path = create(service, fresh_name(), MLP_JSON)
-    initialize(service, path, {"parameters": {"*": "constant_(1)"}})
-    assert all(bool((value == 1).all()) for value in state(service, path).values())
+def test_p1_every_module_of_a_nested_net_gives_its_own_state(service: httpx.Client, regular: str) -> None:
+    net = seeded_rgnet()
+    assert_same_state(state_of(service, regular), net)
+    for path, module in net.named_modules():
+        wanted = [f"{path}.{name}" if path else name for name in module.state_dict()]
+        assert [item["name"] for item in listed(service, regular, prefix=path)] == wanted
+        described = service.get(f"/v1/networks/{regular}/modules/{quote(path)}" if path else _modules(regular)).json()
+        assert (described["path"], described["type"]) == (path, type(module).__name__)
+        assert described["repr"] == repr(module)
+        assert [child["path"].split(".")[-1] for child in described["children"]] == [
+            name for name, _ in module.named_children()
+        ]
 
 
-CALLS = {
-    "uniform_(-3, 3)": lambda w: nn.init.uniform_(w, -3, 3),
-    "normal_()": nn.init.normal_,
-    "trunc_normal_(std=0.5, a=-1, b=1)": lambda w: nn.init.trunc_normal_(w, std=0.5, a=-1, b=1),
-    "constant_(0.5)": lambda w: nn.init.constant_(w, 0.5),
-    "ones_()": nn.init.ones_,
-    "zeros_()": nn.init.zeros_,
-    "eye_()": nn.init.eye_,
-    "xavier_uniform_(gain=2)": lambda w: nn.init.xavier_uniform_(w, gain=2),
-    "xavier_normal_()": nn.init.xavier_normal_,
-    'kaiming_uniform_(mode="fan_out", nonlinearity="relu")': lambda w: nn.init.kaiming_uniform_(
-        w, mode="fan_out", nonlinearity="relu"
-    ),
-    "kaiming_normal_(a=0.1)": lambda w: nn.init.kaiming_normal_(w, a=0.1),
-    "orthogonal_()": nn.init.orthogonal_,
-    "sparse_(sparsity=0.5)": lambda w: nn.init.sparse_(w, sparsity=0.5),
-    "nn.init.normal_(std=2)": lambda w: nn.init.normal_(w, std=2),
-    "normal_(param, std=2)": lambda w: nn.init.normal_(w, std=2),
-}
+def _modules(network: str) -> str:
+    return f"/v1/networks/{network}/modules"
 
 
-@pytest.mark.parametrize("text", CALLS)
-def test_p6_every_function_of_torch_nn_init_gives_pytorchs_own_numbers(service, fresh_name, text):
-    path = create(service, fresh_name(), MLP_JSON)
-    initialize(service, path, {"path": "0", "parameters": {"weight": text}}, seed=11)
-    expected = torch.empty(8, 4)
-    torch.manual_seed(11)
-    with torch.no_grad():
-        CALLS[text](expected)
-    assert torch.equal(read(service, path, "0.weight"), expected)
+def test_p1_a_module_that_is_not_there_is_404_and_what_is_near_is_named(service: httpx.Client, regular: str) -> None:
+    for url in (f"{_modules(regular)}/0.block%204", f"/v1/networks/{regular}/parameters?prefix=0.block%204"):
+        reply = service.get(url)
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
+        assert "block 3" in reply.json()["detail"]
 
 
-def test_p6_dirac_fills_a_convolution(service, fresh_name):
-    path = create(service, fresh_name(), "Conv2d(3, 6, 3)")
-    initialize(service, path, {"parameters": {"weight": "dirac_(groups=3)"}})
-    assert torch.equal(read(service, path, "weight"), nn.init.dirac_(torch.empty(6, 3, 3, 3), groups=3))
-
-
-def test_the_catalogue_of_initializers_holds_what_the_tests_call(service):
-    names = {item["name"] for item in service.get("/v1/catalog/initializers").json()["items"]}
-    called = {text.removeprefix("nn.init.").partition("(")[0] for text in CALLS} | {"dirac_"}
-    assert names == called
-
-
-def test_p7_an_initializer_of_ones_own_in_steps(service, fresh_name):
-    path = create(service, fresh_name(), MLP_JSON)
-    net = mlp()
-    rule = {"module_type": "Linear", "parameters": {"weight": ["uniform_(-10, 10)", "param * (abs(param) >= 5)"]}}
-    reply = initialize(service, path, rule, seed=2)
-
-    def my_init(module):
-        if type(module) is nn.Linear:
-            nn.init.uniform_(module.weight, -10, 10)
-            module.weight.data *= module.weight.data.abs() >= 5
-
-    torch.manual_seed(2)
-    net.apply(my_init)
-    assert same_state(state(service, path), net.state_dict())
-    assert [(item["name"], item["shape"]) for item in reply["initialized"]] == [
-        ("0.weight", [8, 4]),
-        ("2.weight", [1, 8]),
-    ]
-
-
-@pytest.mark.parametrize("form", ["list", "object"])
-def test_init_at_creation_goes_on_after_the_first_values_and_is_revision_1(service, fresh_name, form):
-    rules = [{"module_type": "Linear", "parameters": {"weight": "normal_(std=0.01)", "bias": "zeros_()"}}]
-    init = rules if form == "list" else {"rules": rules, "seed": 9}
-    path = create(service, fresh_name(), MLP_JSON, init=init)
-    net = mlp()
-    if form == "object":
-        torch.manual_seed(9)
-    for layer in (net[0], net[2]):
-        nn.init.normal_(layer.weight, std=0.01)
-        nn.init.zeros_(layer.bias)
-    assert same_state(state(service, path), net.state_dict())
-    assert service.get(path).json()["revision"] == 1
-
-
-def test_init_at_creation_is_drawn_in_float32_and_then_cast(service, fresh_name):
-    init = [{"parameters": {"weight": "normal_()"}}]
-    path = create(service, fresh_name(), "Linear(4, 3)", init=init, dtype="bfloat16")
-    torch.manual_seed(7)
-    layer = nn.Linear(4, 3)
-    nn.init.normal_(layer.weight)
-    assert torch.equal(read(service, path, "weight"), layer.to(torch.bfloat16).weight)
-
-
-def test_constants_are_left_alone_by_rules_and_changed_by_edits(service, fresh_name):
-    path = create(service, fresh_name(), CONSTANT_JSON)
-    before = read(service, path, "rand_weight")
-    initialize(service, path, {"parameters": {"*": "zeros_()"}})
-    after = state(service, path)
-    assert torch.equal(after["rand_weight"], before)
-    assert not after["linear.weight"].any()
-    wrong = service.post(f"{path}/initialize", json={"rules": [{"parameters": {"rand_weight": "zeros_()"}}]})
-    problem = check_problem(wrong, 422, "unknown-name", "/rules/0/parameters/rand_weight")
-    assert "constant" in problem["detail"]
-    edit(service, path, "rand_weight", {"index": "0", "value": 0})
-    assert not read(service, path, "rand_weight")[0].any()
-
-
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("0.block 1", ["0.block 1.0", "0.block 1.2"]),
-        ("[0][1]", ["0.block 1.0", "0.block 1.2"]),
-        ("0.block 1.2", ["0.block 1.2"]),
-        ("0.*.0", [f"0.block {i}.0" for i in range(4)]),
-        ("0.block ?.2", [f"0.block {i}.2" for i in range(4)]),
-        ("**.0", [f"0.block {i}.{j}" for i in range(4) for j in (0, 2)]),
-        ("*", [f"0.block {i}.{j}" for i in range(4) for j in (0, 2)] + ["1"]),
-        ("1", ["1"]),
-    ],
-)
-def test_a_path_takes_the_modules_it_names_and_those_below(service, fresh_name, pattern, names):
-    path = create(service, fresh_name(), NESTED_JSON)
-    reply = initialize(service, path, {"path": pattern, "parameters": {"weight": "ones_()"}})
-    assert [item["name"] for item in reply["initialized"]] == [f"{name}.weight" for name in names]
-
-
-@pytest.mark.parametrize(
-    ("rule", "code", "pointer"),
-    [
-        ({"path": "7", "parameters": {"weight": "ones_()"}}, "unknown-name", "/rules/0/path"),
-        ({"path": "x*", "parameters": {"weight": "ones_()"}}, "unknown-name", "/rules/0/path"),
-        ({"module_type": "Conv2d", "parameters": {"weight": "ones_()"}}, "unknown-name", "/rules/0/module_type"),
-        ({"path": "1", "parameters": {"weight": "ones_()"}}, "unknown-name", "/rules/0/parameters/weight"),
-        ({"parameters": {"wieght": "ones_()"}}, "unknown-name", "/rules/0/parameters/wieght"),
-        ({"parameters": {"weight": "onez_()"}}, "unknown-name", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": ["ones_()", "param @ 3"]}}, "bad-arguments", "/rules/0/parameters/weight/1"),
-        ({"parameters": {"weight": "import os"}}, "bad-expression", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": "other + 1"}}, "unknown-name", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": "zeros(3, 3)"}}, "shape-mismatch", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": "1 + normal_()"}}, "bad-expression", "/rules/0/parameters/weight"),
-        ({"parameters": {"bias": "xavier_normal_()"}}, "shape-mismatch", "/rules/0/parameters/bias"),
-        ({"parameters": {"weight": "normal_(deviation=3)"}}, "bad-arguments", "/rules/0/parameters/weight"),
-        ({"parameters": {}}, "bad-request", "/rules/0/parameters"),
-        ({"parameters": {"weight": 3}}, "bad-request", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": []}}, "bad-request", "/rules/0/parameters/weight"),
-        ({"parameters": {"weight": "ones_()"}, "type": "Linear"}, "unknown-key", "/rules/0/type"),
-        ("ones_()", "bad-request", "/rules/0"),
-    ],
-)
-def test_a_rule_without_effect_or_sense_is_refused_and_changes_nothing(service, fresh_name, rule, code, pointer):
-    path = create(service, fresh_name(), MLP_JSON)
-    check_problem(service.post(f"{path}/initialize", json={"rules": [rule]}), 422, code, pointer)
-    assert service.get(path).json()["revision"] == 1
-    creation = {"architecture": MLP_JSON, "init": [rule]}
-    check_problem(service.post("/v1/networks", json=creation), 422, code, pointer.replace("/rules", "/init", 1))
-
-
-# --- P8: edits ---
-
-
-def test_p8_the_chapters_edits(service, fresh_name):
-    path = create(service, fresh_name(), MLP_JSON)
-    net = mlp()
-    reply = edit(
-        service,
-        path,
-        "0.weight",
-        {"index": ":", "expression": "param + 1"},
-        {"index": "0, 0", "value": 42},
-    )
-    net[0].weight.data[:] += 1
-    net[0].weight.data[0, 0] = 42
-    assert reply["revision"] == 2
-    assert torch.equal(read(service, path, "0.weight"), net[0].weight)
-    assert torch.equal(forward(service, path, X), net(X))
-    assert torch.equal(forward(service, path, X, revision=1), mlp()(X))
-
-
-EDITS = [
-    ("0", {"value": [1, 2, 3, 4]}, lambda w: w[0].copy_(torch.tensor([1.0, 2, 3, 4]))),
-    (":, 1", {"value": 7}, lambda w: w[:, 1].fill_(7)),
-    ("::2, 1:3", {"expression": "-param"}, lambda w: w[::2, 1:3].neg_()),
-    ("::-1", {"expression": "param.cumsum(0)"}, lambda w: w.copy_(w.flip(0).cumsum(0).flip(0))),
-    ("...", {"expression": "param * (abs(param) >= 0.2)"}, lambda w: w.mul_(w.abs() >= 0.2)),
-    ("-1, -1", {"expression": "param.exp()"}, lambda w: w[-1, -1].exp_()),
-    (":4", {"expression": "param.T"}, lambda w: w[:4].copy_(w[:4].T.clone())),
-    ("1:1", {"value": 5}, lambda w: w),
-    ("0", {"value": {"dtype": "float64", "data": [1, 2, 3, 4]}}, lambda w: w[0].copy_(torch.tensor([1.0, 2, 3, 4]))),
-    ("0, 0", {"value": "NaN"}, lambda w: w[0, 0].fill_(float("nan"))),
-]
-
-
-@pytest.mark.parametrize("number", range(len(EDITS)))
-def test_p8_slices_by_value_or_by_expression(service, fresh_name, number):
-    index, change, apply = EDITS[number]
-    path = create(service, fresh_name(), MLP_JSON)
-    edit(service, path, "0.weight", {"index": index, **change})
-    expected = mlp()[0].weight.data
-    apply(expected)
-    assert torch.equal(read(service, path, "0.weight").nan_to_num(99), expected.nan_to_num(99))
-
-
-def test_p8_random_edits_are_repeated_by_a_seed(service, fresh_name):
-    path = create(service, fresh_name(), MLP_JSON)
-    edit(service, path, "0.weight", {"expression": "param + randn(8, 4)"}, seed=4)
-    torch.manual_seed(4)
-    assert torch.equal(read(service, path, "0.weight"), mlp_weight() + NOISE)
-
-
-def mlp_weight():
-    return mlp()[0].weight.data
-
-
-torch.manual_seed(4)
-NOISE = torch.randn(8, 4)
-
-
-@pytest.mark.parametrize(
-    ("edits", "code", "pointer"),
-    [
-        ([{"index": "8", "value": 1}], "bad-index", "/edits/0/index"),
-        ([{"index": "0", "value": 1}, {"index": "x", "value": 1}], "bad-index", "/edits/1/index"),
-        ([{"index": "0", "value": [1, 2, 3]}], "shape-mismatch", "/edits/0/value"),
-        ([{"index": "0", "value": "one"}], "bad-tensor", "/edits/0/value"),
-        ([{"index": "0", "expression": "param +"}], "bad-expression", "/edits/0/expression"),
-        ([{"index": "0", "expression": "net.weight"}], "unknown-name", "/edits/0/expression"),
-        ([{"index": "0", "expression": "param.add_(1)"}], "bad-expression", "/edits/0/expression"),
-        ([{"index": "0", "expression": "param.sum(7)"}], "shape-mismatch", "/edits/0/expression"),
-        ([{"index": "0", "expression": "zeros(3)"}], "shape-mismatch", "/edits/0/expression"),
-        ([{"index": "0", "expression": "param.shape"}], "bad-expression", "/edits/0/expression"),
-        ([{"index": "0"}], "bad-request", "/edits/0"),
-        ([{"index": "0", "value": 1, "expression": "param"}], "bad-request", "/edits/0"),
-        ([{"index": "0", "values": 1}], "unknown-key", "/edits/0/values"),
-        ([{"index": 0, "value": 1}], "bad-index", "/edits/0/index"),
-        ([{"index": "0", "value": {"tensor": "x"}}], "unknown-name", "/edits/0/value"),
-        (["param + 1"], "bad-request", "/edits/0"),
-        ({}, "bad-request", "/edits"),
-        ([], "bad-request", ""),
-    ],
-)
-def test_p8_one_wrong_edit_leaves_all_undone_and_names_its_place(service, fresh_name, edits, code, pointer):
-    path = create(service, fresh_name(), MLP_JSON)
-    good = {"index": ":", "value": 3}
-    if isinstance(edits, list) and edits:
-        edits, pointer = [good, *edits], f"/edits/{int(pointer[7]) + 1}{pointer[8:]}"
-    check_problem(service.patch(f"{path}/parameters/0.weight", json={"edits": edits}), 422, code, pointer)
-    assert service.get(path).json()["revision"] == 1
-    assert torch.equal(read(service, path, "0.weight"), mlp()[0].weight)
-
-
-def test_p8_integers_keep_their_kind(service, fresh_name):
-    path = create(service, fresh_name(), "BatchNorm1d(3)")
-    edit(service, path, "num_batches_tracked", {"value": 5})
-    edit(service, path, "num_batches_tracked", {"expression": "param * 3"})
-    assert torch.equal(read(service, path, "num_batches_tracked"), torch.tensor(15))
-    body = {"edits": [{"expression": "param / 2"}]}
-    check_problem(service.patch(f"{path}/parameters/num_batches_tracked", json=body), 422, "unsupported-dtype")
-
-
-# --- P9: ties ---
-
-
-def test_p9_one_edit_changes_a_tied_layer_under_all_its_names(service, fresh_name):
-    path = create(service, fresh_name(), TIED_JSON)
-    net = tied()
-    listed = service.get(f"{path}/parameters").json()["items"]
-    assert [item["name"] for item in listed] == [name for name, _ in net.named_parameters()]
-    assert next(item for item in listed if item["name"] == "2.weight")["tied_to"] == ["4.weight"]
-    edit(service, path, "4.weight", {"index": "0, 0", "value": 100})
-    net[4].weight.data[0, 0] = 100
-    assert torch.equal(read(service, path, "2.weight"), net[2].weight)
-    assert torch.equal(read(service, path, "2.weight"), read(service, path, "4.weight"))
-    assert torch.equal(forward(service, path, X), net(X))
-
-
-def test_p9_ties_hold_through_replace_initialize_clone_and_restore(service, fresh_name):
-    path = create(service, fresh_name(), TIED_JSON)
-    assert service.put(f"{path}/parameters/2.bias", json=[0.5] * 8).status_code == 200
-    reply = initialize(service, path, {"module_type": "Linear", "parameters": {"weight": "normal_()"}}, seed=1)
-    assert [item["name"] for item in reply["initialized"]] == ["0.weight", "2.weight", "6.weight"]
-    net = tied()
-    net[2].bias.data.fill_(0.5)
-    torch.manual_seed(1)
-    for layer in (net[0], net[2], net[6]):
-        nn.init.normal_(layer.weight)
-    assert same_state(state(service, path), net.state_dict())
-    clone = fresh_name()
-    assert service.post(f"{path}/clone", json={"name": clone}).status_code == 201
-    edit(service, f"/v1/networks/{clone}", "2.weight", {"expression": "param + 1"})
-    changed = state(service, f"/v1/networks/{clone}")
-    assert torch.equal(changed["4.weight"], net[2].weight + 1)
-    assert torch.equal(changed["2.weight"], changed["4.weight"])
-    assert same_state(state(service, path), net.state_dict())
-    service.post(f"{path}/revisions/1/restore")
-    assert same_state(state(service, path), tied().state_dict())
-    assert torch.equal(forward(service, path, X), tied()(X))
-
-
-def test_p9_single_parameters_tied_in_a_block_change_together(service, fresh_name):
-    architecture = {
-        "children": {"encoder": "Linear(4, 4)", "decoder": "Linear(4, 4)"},
-        "ties": [["decoder.weight", "encoder.weight"]],
-        "inputs": ["x"],
-        "forward": "return decoder(encoder(x))",
+def test_p2_one_parameter_has_value_dtype_shape_device_and_no_gradient_yet(service: httpx.Client, net: str) -> None:
+    bias = chapter_net()[2].bias
+    shown = parameter(service, net, "2.bias")
+    assert_same(from_json(shown.pop("value")), bias.detach())
+    assert shown == {
+        "name": "2.bias",
+        "kind": "parameter",
+        "dtype": "float32",
+        "shape": [1],
+        "device": "cpu:0",
+        "requires_grad": True,
+        "tied_to": [],
+        "grad": None,
+        "revision": 1,
     }
-    path = create(service, fresh_name(), architecture)
-    edit(service, path, "decoder.weight", {"value": torch.eye(4).tolist()})
-    assert torch.equal(read(service, path, "encoder.weight"), torch.eye(4))
-    assert service.get(f"{path}/parameters/encoder.bias").json()["tied_to"] == []
+    weight = parameter(service, net, "2.weight")
+    assert "grad" in weight
+    assert weight["grad"] is chapter_net()[2].weight.grad is None
+
+
+@pytest.mark.parametrize("name", ["0.weight", "[0].weight"])
+def test_p2_a_parameter_has_one_value_in_every_format(service: httpx.Client, net: str, name: str) -> None:
+    wanted = chapter_net()[0].weight.detach()
+    url = f"/v1/networks/{net}/parameters/{quote(name)}"
+    assert_same(from_json(service.get(url).json()["value"]), wanted)
+    assert_same(value_of(service, net, name), wanted)
+    reply = service.get(url, headers={"Accept": NPY})
+    assert reply.headers["content-type"] == NPY
+    assert_same(from_npy(reply.content), wanted)
+    assert service.get(url, headers={"Accept": SAFETENSORS}).headers["content-type"] == SAFETENSORS
+
+
+@pytest.mark.parametrize(
+    ("index", "part"),
+    [
+        ("0", lambda w: w[0]),
+        ("0, :", lambda w: w[0, :]),
+        (":, 0", lambda w: w[:, 0]),
+        ("0, 0", lambda w: w[0, 0]),
+        ("..., ::2", lambda w: w[..., ::2]),
+        ("-1", lambda w: w[-1]),
+        ("2:4, 1:", lambda w: w[2:4, 1:]),
+    ],
+)
+def test_p2_a_part_of_a_parameter_is_what_the_index_takes(
+    service: httpx.Client, net: str, index: str, part: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    shown = parameter(service, net, "0.weight", index=index)
+    assert_same(from_json(shown["value"]), part(chapter_net()[0].weight.detach()))
+    assert shown["shape"] == [8, 4]
+
+
+def test_p3_the_list_is_named_parameters_of_the_whole_and_of_a_part(service: httpx.Client, net: str) -> None:
+    twin = chapter_net()
+    shown = [(item["name"], item["shape"]) for item in listed(service, net)]
+    assert shown == [(name, list(value.shape)) for name, value in twin.named_parameters()]
+    part = [(item["name"], item["shape"]) for item in listed(service, net, prefix="0")]
+    assert part == [(name, list(value.shape)) for name, value in twin[0].named_parameters(prefix="0")]
+    assert_same(value_of(service, net, "2.bias"), twin.state_dict()["2.bias"].data)
+
+
+def test_p3_buffers_follow_parameters_and_links_lead_to_the_values(
+    service: httpx.Client, fresh_name: FreshName
+) -> None:
+    name = fresh_name("p3")
+    create(service, name, ["Linear(20, 20)", "BatchNorm1d(20)", FIXED_HIDDEN_MLP_JSON], seed=SEED)
+    items = listed(service, name)
+    buffers = ["1.running_mean", "1.running_var", "1.num_batches_tracked", "2.rand_weight"]
+    assert [item["name"] for item in items if item["kind"] == "buffer"] == buffers
+    assert [item["name"] for item in items][-4:] == buffers
+    for item in items:
+        shown = service.get(item["link"]).json()
+        assert {key: shown[key] for key in ("name", "kind", "shape", "dtype", "requires_grad", "tied_to")} == {
+            key: item[key] for key in ("name", "kind", "shape", "dtype", "requires_grad", "tied_to")
+        }
+    assert items[-2]["dtype"] == "int64"
+
+
+def test_p4_the_printed_tree_is_pytorch_s(service: httpx.Client, regular: str) -> None:
+    net = seeded_rgnet()
+    for reply in (
+        service.get(_modules(regular), headers={"Accept": "text/plain"}),
+        service.get(f"{_modules(regular)}?format=text"),
+    ):
+        assert reply.headers["content-type"].startswith("text/plain")
+        assert reply.text.rstrip("\n") == str(net)
+    part = service.get(f"{_modules(regular)}/{quote('0.block 1')}", headers={"Accept": "text/plain"})
+    assert part.text.rstrip("\n") == str(net[0][1])
+    x = torch.rand(2, 4)
+    with torch.no_grad():
+        assert_same(run(service, regular, x)["output"], net(x))
+
+
+@pytest.mark.parametrize("name", ["[0][1][0].bias", "0.block 1.0.bias", "0[1].0.bias", "[0].block 1[0].bias"])
+def test_p4_a_bias_deep_inside_is_reached_by_positions_by_names_and_by_both(
+    service: httpx.Client, regular: str, name: str
+) -> None:
+    shown = parameter(service, regular, name)
+    assert shown["name"] == "0.block 1.0.bias"
+    assert_same(from_json(shown["value"]), seeded_rgnet()[0][1][0].bias.detach())
+
+
+def test_p4_the_four_blocks_have_their_names_and_draw_their_own_values(service: httpx.Client, regular: str) -> None:
+    children = service.get(f"{_modules(regular)}/0").json()["children"]
+    assert [child["path"] for child in children] == [f"0.block {i}" for i in range(4)]
+    biases = [value_of(service, regular, f"0.block {i}.0.bias") for i in range(4)]
+    assert len({tuple(bias.tolist()) for bias in biases}) == 4
+
+
+def test_p4_a_network_that_is_its_own_architecture_again(
+    service: httpx.Client, regular: str, fresh_name: FreshName
+) -> None:
+    again = fresh_name("rgnet")
+    create(service, again, service.get(f"/v1/networks/{regular}/architecture").json(), seed=SEED)
+    assert_same_state(state_of(service, again), seeded_rgnet())
+    original = service.get(f"/v1/networks/{regular}/architecture?original=true").json()
+    assert original == RGNET_JSON

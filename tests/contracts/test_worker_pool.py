@@ -109,7 +109,7 @@ class WorkerPoolContract:
         async def scenario(pool):
             await pool.submit(check())
             [before] = pool.workers()
-            at_work = asyncio.ensure_future(pool.submit(spin(60_000)))
+            at_work = asyncio.ensure_future(pool.submit(spin(30_000)))
             behind = asyncio.ensure_future(pool.submit(check()))
             await asyncio.sleep(0.1)
             os.kill(before.pid, signal.SIGKILL)
@@ -150,10 +150,37 @@ class WorkerPoolContract:
 
         self.run(tmp_path, scenario)
 
+    def test_a_finished_task_is_answered_before_the_next_one_ends(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            ahead = [asyncio.ensure_future(pool.submit(task)) for task in (spin(3_000), check())]
+            behind = asyncio.ensure_future(pool.submit(spin(FOREVER), deadline_seconds=2))
+            for quick in ahead:
+                assert (await quick).parameter_count >= 0
+            assert not behind.done()
+            with pytest.raises(DeadlineExceeded, match="Ran for more than 2 s"):
+                await behind
+
+        self.run(tmp_path, scenario)
+
+    def test_waiting_tasks_that_nobody_waits_for_any_more_are_not_run(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            given_up = [asyncio.ensure_future(pool.submit(spin(500))) for _ in range(200)]
+            await asyncio.sleep(0)
+            before = pool.workers()[0].tasks_done
+            for task in given_up:
+                task.cancel()
+            assert (await pool.submit(check())).parameter_count > 0
+            assert pool.workers()[0].tasks_done < before + 100  # those the worker held already, and ours
+            assert pool.workers()[0].queue == 0
+
+        self.run(tmp_path, scenario)
+
     def test_too_many_waiting_tasks_are_refused_at_once(self, tmp_path):
         async def scenario(pool):
             await pool.submit(check())
-            waiting = [asyncio.ensure_future(pool.submit(spin(60_000))) for _ in range(4)]
+            waiting = [asyncio.ensure_future(pool.submit(spin(3_000))) for _ in range(4)]
             await asyncio.sleep(0)
             with pytest.raises(Busy) as caught:
                 await pool.submit(check())

@@ -15,7 +15,7 @@ HEAD = """# Settings
 
 What an operator can choose, as variables of the environment. Options of `model-lab serve` (`--data-dir`,
 `--database-url`, `--devices`, `--allow-without-key`, `--access-log`) win over them. A value that cannot be read ends
-the command with one line that names the variable.
+the command with one line that names the variable; one that is no setting is told and passed over.
 
 Made from `app/settings.py` by `python -m tests.docs.settings_page`.
 
@@ -37,13 +37,13 @@ EXAMPLES = """
 Data in a folder of its own, two CPU workers with four threads each:
 
 ```bash
-MODEL_LAB_DATA_DIR=/srv/lab MODEL_LAB_DEVICES=cpu:0,cpu:1 MODEL_LAB_WORKER_THREADS=4 model-lab serve
+MODEL_LAB_DATA_DIR=/srv/lab MODEL_LAB_DEVICES=cpu:0,cpu:1 MODEL_LAB_WORKER_THREADS=4 make run
 ```
 
 PostgreSQL, and the second GPU alone:
 
 ```bash
-MODEL_LAB_DATABASE_URL=postgresql://lab@db.example/lab MODEL_LAB_DEVICES=cuda:1 model-lab serve
+MODEL_LAB_DATABASE_URL=postgresql://lab@db.example/lab MODEL_LAB_DEVICES=cuda:1 make run
 ```
 """
 

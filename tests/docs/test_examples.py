@@ -13,8 +13,6 @@ from tests.service import Service, start_service
 README_ADDRESS = "http://127.0.0.1:8000"
 JSON_PAGES = [page for page in PAGES if examples_of(page, "json")]
 
-pytestmark = pytest.mark.xdist_group("docs")  # the examples of a page follow each other on one service
-
 
 @pytest.fixture(scope="module")
 def fresh_service(tmp_path_factory):
@@ -23,7 +21,7 @@ def fresh_service(tmp_path_factory):
 
 
 def request_of(example: Example, last_network: str) -> tuple[str, dict]:
-    """Where a JSON example goes, told by its keys: a network, a check, a library block, or a forward of the last one."""
+    """Where a JSON example goes, told by its keys: a network, a check, a library block, or a forward of the last."""
     body = json.loads(example.text)
     assert isinstance(body, dict), f"{example.place}: an example is a whole body"
     if "definition" in body:
@@ -65,19 +63,18 @@ def test_every_json_example_is_answered_as_its_page_says(page, fresh_service: Se
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl is installed")
-def test_the_readme_can_be_pasted_line_by_line(tmp_path):
+def test_the_readme_can_be_pasted_line_by_line(fresh_service: Service):
     examples = [example for example in examples_of(ROOT / "README.md", "bash") if "curl" in example.text]
     assert len(examples) >= 5
-    with start_service(tmp_path) as service:
-        for example in examples:
-            command = example.text.replace(README_ADDRESS, service.base_url)
-            command = command.replace("curl -s", "curl -s -w '\\n%{http_code}'", 1)
-            done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
-            body, _, status = done.stdout.rpartition("\n")
-            if example.problem is None:
-                assert status in ("200", "201"), f"{example.place}: {body}"
-            else:
-                assert (int(status), json.loads(body)["code"]) == example.problem[:2], f"{example.place}: {body}"
+    for example in examples:
+        command = example.text.replace(README_ADDRESS, fresh_service.base_url)
+        command = command.replace("curl -s", "curl -s -w '\\n%{http_code}'", 1)
+        done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
+        body, _, status = done.stdout.rpartition("\n")
+        if example.problem is None:
+            assert status in ("200", "201"), f"{example.place}: {body}"
+        else:
+            assert (int(status), json.loads(body)["code"]) == example.problem[:2], f"{example.place}: {body}"
 
 
 def test_the_language_page_quotes_what_refused_lines_are_told(fresh_service: Service):

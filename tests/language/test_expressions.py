@@ -83,6 +83,32 @@ def test_first_values_are_pytorchs_own_and_work_on_meta_without_memory() -> None
             assert value(text).device.type == "meta", text
 
 
+def test_max_and_min_of_one_number_as_a_tensor_and_a_plain_one_choose_as_python_does() -> None:
+    low, high = torch.tensor(-2.0), torch.tensor(3.0)
+    for text, expected in (("max(x, 0)", 0), ("min(x, 0)", low), ("max(0, x)", 0), ("min(x, -5.0)", -5.0)):
+        assert value(text, x=low) == expected, text
+    assert value("max(x, 0)", x=high) is high
+    table = torch.tensor([[1.0, 4.0], [3.0, 2.0]])
+    assert torch.equal(value("max(x, 0)", x=table).values, torch.max(table, 0).values)
+    assert torch.equal(value("torch.max(x, 0)", x=low).values, low)
+    with pytest.raises(LanguageError):
+        value("max(x, True)", x=table)
+
+
+def test_round_takes_no_more_digits_than_a_float_has() -> None:
+    assert value("round(1234, -2)") == 1200
+    assert value("round(5, -400)") == 0
+    assert value("round(0.1234, 400)") == 0.1234
+    for text in ("round(5, -30000000)", "round(5, ndigits=-30000000)", "round(1.5, 401)"):
+        with pytest.raises(LanguageError) as caught:
+            value(text)
+        assert caught.value.code == "limit-exceeded"
+    for text in ("round(5, tensor(-30000000))", "round(5, 1.5)"):
+        with pytest.raises(LanguageError) as caught:
+            value(text)
+        assert caught.value.code == "bad-arguments"
+
+
 def test_what_is_called_may_be_given_by_the_caller() -> None:
     layer = value("Linear(d, 4 * d, bias=False)", calls={"Linear": nn.Linear}, d=3)
     assert (layer.in_features, layer.out_features, layer.bias) == (3, 12, None)

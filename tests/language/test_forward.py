@@ -158,7 +158,7 @@ def test_children_are_walked_as_sequential_walks_them_a_shared_one_twice() -> No
     given = Scope((Input("x", True),), children=frozenset({"0", "1", "2"}))
     x = torch.randn(2, 4)
     expected = nn.Sequential(shared, nn.ReLU(), shared)(x)
-    for walk in ("children()", "self.children()"):
+    for walk in ("children()", "self.children()", "self._modules.values()"):
         source = f"for block in {walk}:\n    x = block(x)\nreturn x"
         assert torch.equal(compile_forward(source, given, LIMITS).bind({})(module, x), expected)
     assert torch.equal(

@@ -319,7 +319,7 @@ def test_warnings_of_the_parser_are_not_shown(recwarn: pytest.WarningsRecorder) 
         ("y = linaer(x)", "did you mean linear"),
         ("y = self.linaer(x)", "did you mean linear"),
         ("y = x.rellu()", "has no"),
-        ("for block in self._modules.values():\n    y = block(x)", r"children\(\)"),
+        ("for name, block in self._modules.items():\n    y = block(x)", r"children\(\)"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(text: str, hint: str) -> None:

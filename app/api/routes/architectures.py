@@ -74,7 +74,7 @@ ARCHITECTURE_PROBLEMS = (
                 "note": None,
             },
         ),
-        **problems(*ARCHITECTURE_PROBLEMS, "shape-mismatch", "bad-output", "unsupported-dtype"),
+        **problems(*ARCHITECTURE_PROBLEMS, "shape-mismatch", "bad-output", "bad-dtype"),
     },
 )
 async def check(

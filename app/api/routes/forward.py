@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from app.api.bodies import header, read_body
+from app.api.bodies import check_json_type, header, read_body
+from app.api.json_route import check_query_names
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
 from app.api.preconditions import read_if_match
 from app.errors import Malformed, Place, Unprocessable
@@ -45,7 +46,7 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
         if name == b"content-type":
             content_type = value
         elif name == b"accept":
-            accept = value
+            accept = accept + b"," + value if accept else value
     options = _read_options(scope["query_string"]) if scope["query_string"] else _Options()
     media_type = _media_type(content_type)
     reply_type = _choose(accept, options.format)
@@ -79,7 +80,10 @@ def _if_match(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[str] | None:
 
 @lru_cache(maxsize=256)
 def _media_type(content_type: bytes) -> str:
-    return content_type.split(b";")[0].strip().lower().decode("latin-1") or JSON
+    media_type = content_type.split(b";")[0].strip().lower().decode("latin-1") or JSON
+    if media_type == JSON:
+        check_json_type(content_type.decode("latin-1") or None)
+    return media_type
 
 
 @lru_cache(maxsize=256)
@@ -92,6 +96,7 @@ def _read_options(query: bytes) -> _Options:
         values = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
     except ValueError as error:
         raise Malformed("The query string is not percent-encoded UTF-8.") from error
+    check_query_names(values, _Options._fields)
     mode = values.get("mode", ["eval"])[-1]
     if mode != "eval" and mode != "train":  # mypy narrows this, not `in`
         raise _wrong("mode", "is `eval` or `train`")

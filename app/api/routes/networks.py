@@ -119,7 +119,7 @@ def path_of(name: str) -> str:
             "in-flight",
             *ARCHITECTURE_PROBLEMS,
             "unknown-device",
-            "unsupported-dtype",
+            "bad-dtype",
             "idempotency-key-reused",
             "storage-full",
         ),

@@ -93,7 +93,7 @@ WRITE_PROBLEMS = (
     "bad-request",
     "unknown-key",
     "shape-mismatch",
-    "unsupported-dtype",
+    "bad-dtype",
     "idempotency-key-reused",
     "unavailable",
     "deadline-exceeded",
@@ -149,7 +149,7 @@ def _parameter(name: str, device: str, info: ParameterInfo) -> dict[str, Any]:
     response_model=Histogram,
     responses={
         200: ok("The counts.", HISTOGRAM, headers=("ETag",)),
-        **problems("not-found", "bad-index", "invalid-request", "unsupported-dtype", "unavailable"),
+        **problems("not-found", "bad-index", "invalid-request", "bad-dtype", "unavailable"),
     },
 )
 async def histogram(

@@ -1,0 +1,71 @@
+"""The pieces that `emit.py` builds its two trees of: pairs, names, calls, places. Knows no rules of the language."""
+
+import ast
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One expression twice. `kind` is what it surely is: module, number (a plain one), list, or unknown."""
+
+    shown: ast.expr
+    run: ast.expr
+    kind: str = "unknown"
+
+
+class Names(Protocol):
+    """How a scope answers for bare names; None where it has no such name."""
+
+    def read(self, name: str) -> Pair | None: ...
+    def call(self, name: str) -> Pair | None: ...
+    def of_self(self, name: str) -> Pair | None: ...
+    def known(self) -> set[str]: ...
+
+
+def name(identifier: str) -> ast.Name:
+    return ast.Name(identifier, ast.Load())
+
+
+def call(function: ast.expr, *args: ast.expr) -> ast.Call:
+    return ast.Call(function, list(args), [])
+
+
+def runtime(function: str, *args: ast.expr) -> ast.Call:
+    """A call of one of our own functions, by the name that `compile.py` binds it to."""
+    return call(name("@" + function), *args)
+
+
+def attribute(value: ast.expr, attr: str) -> ast.Attribute:
+    return ast.Attribute(value, attr, ast.Load())
+
+
+def path(text: str) -> ast.expr:
+    """The tree of a dotted name, `torch.linalg.norm`."""
+    first, *rest = text.split(".")
+    tree: ast.expr = name(first)
+    for part in rest:
+        tree = attribute(tree, part)
+    return tree
+
+
+def index_tree(node: ast.expr) -> ast.expr:
+    """An index as an argument: a slice is not an expression of its own, so it becomes a call of slice."""
+    if isinstance(node, ast.Slice):
+        return runtime("slice", *(part or ast.Constant(None) for part in (node.lower, node.upper, node.step)))
+    if isinstance(node, ast.Tuple):
+        return ast.Tuple([index_tree(element) for element in node.elts], ast.Load())
+    return node
+
+
+def placed(tree: ast.expr, node: ast.AST) -> ast.expr:
+    """Gives every new node in `tree` the place of the text it came from."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        child = waiting.pop()
+        if hasattr(child, "lineno"):
+            continue
+        if isinstance(child, ast.expr | ast.keyword):
+            ast.copy_location(child, node)
+        waiting.extend(ast.iter_child_nodes(child))
+    return tree
