@@ -206,12 +206,16 @@ def test_b5_my_sequential_takes_no_block_one_block_and_objects(service: httpx.Cl
     assert '"type": "Sequential"' in reply.json()["detail"]
 
 
-def test_b5_the_chapter_s_modules_values_is_refused_with_the_way_to_say_it(service: httpx.Client) -> None:
+def test_b5_the_chapter_s_own_loop_over_modules_values_works_as_it_stands(
+    service: httpx.Client, fresh_name: FreshName
+) -> None:
     lines = ["for block in self._modules.values():", "    X = block(X)", "return X"]
-    reply = service.post("/v1/architectures/check", json={"architecture": {**MY_SEQUENTIAL_JSON, "forward": lines}})
-    assert reply.status_code == 422
-    assert reply.json()["errors"][0]["pointer"] == "/architecture/forward/0"
-    assert "children()" in reply.json()["detail"]
+    name = fresh_name("b5")
+    children = ["Linear(20, 256)", "ReLU()", "Linear(256, 10)"]
+    blocks = {"MySequential": {**MY_SEQUENTIAL_JSON, "forward": lines}}
+    create(service, name, {"blocks": blocks, "type": "MySequential", "args": children}, seed=SEED)
+    net = seeded(lambda: MySequential(nn.Linear(20, 256), nn.ReLU(), nn.Linear(256, 10)))
+    assert_is_twin(service, name, net, X)
 
 
 def test_b6_the_fixed_hidden_mlp_halves_until_it_is_small_and_gives_a_scalar(

@@ -50,8 +50,12 @@ def gives(reply: httpx.Response, expected: list[list[float]]) -> bool:
 
 def is_clear_absence(reply: httpx.Response) -> bool:
     """Says whether a reply tells in so many words that a part was away, and when to come back."""
-    known = reply.headers["content-type"] == "application/problem+json" and "retry-after" in reply.headers
-    return reply.status_code == 503 and known and reply.json()["code"] in ("worker-died", "unavailable")
+    if reply.headers["content-type"] != "application/problem+json":
+        return False
+    if reply.status_code == 504:  # it waited in vain for a worker that was being replaced
+        return bool(reply.json()["code"] == "deadline-exceeded")
+    known = reply.json()["code"] in ("worker-died", "unavailable")
+    return reply.status_code == 503 and "retry-after" in reply.headers and known
 
 
 def slow_network(client: httpx.Client, name: str, steps: int, device: str = "cpu:0") -> None:
