@@ -22,7 +22,7 @@ run: install
 	$(BIN)/model-lab serve --host $(HOST) --port $(PORT)
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff format --check .
