@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test lint format bench clean
+.PHONY: install run test soak lint format bench clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,9 @@ run: install
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+soak: install
+	$(BIN)/pytest -m slow --timeout 3600
 
 lint: install
 	$(BIN)/ruff format --check .
