@@ -12,7 +12,7 @@ from tests.faults import conditions
 from tests.faults.conditions import create, forward, gives, numbers
 from tests.service import start_service
 
-DEADLINE_SECONDS = 7.0
+DEADLINE_SECONDS = 15.0
 DISK_BYTES = 24 * 2**20
 
 
@@ -30,12 +30,12 @@ def test_a_network_without_end_is_stopped_and_its_neighbours_are_answered(tmp_pa
         endless = threads.submit(forward, client, "endless", conditions.MATRIX)
         time.sleep(0.2)
         assert gives(forward(client, "other"), numbers(2))
-        assert time.monotonic() - began < 2  # on the other worker nobody notices
+        assert time.monotonic() - began < 5  # on the other worker nobody notices
         time.sleep(DEADLINE_SECONDS - 2)  # what comes now waits for the kill and for the successor
         behind = [threads.submit(forward, client, "same") for _ in range(5)]
         stopped = endless.result()
         assert (stopped.status_code, stopped.json()["code"]) == (504, "deadline-exceeded")
-        assert DEADLINE_SECONDS <= stopped.elapsed.total_seconds() < DEADLINE_SECONDS + 1.5
+        assert DEADLINE_SECONDS <= stopped.elapsed.total_seconds() < DEADLINE_SECONDS + 5
         assert all(gives(one.result(), numbers(1)) for one in behind)
         assert [worker["restarts"] for worker in conditions.workers(client)] == [1, 0]
 
