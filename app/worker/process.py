@@ -4,6 +4,7 @@ Started by `app.pool` as `python -m app.worker.process FD PARENT_PID`. It owns o
 slow, take memory or crash without touching the HTTP process. Knows nothing of HTTP, of other workers or of retries.
 """
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -12,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 
 import torch
 
@@ -24,6 +26,7 @@ from app.worker.handlers import answer
 logger = logging.getLogger(__name__)
 
 RECEIVE_BYTES = 2**20
+AWAKE_SECONDS = 0.0005  # spent awake before sleeping: waking takes longer than most small networks run
 PR_SET_PDEATHSIG = 1
 MEMORY_SHARE = 0.6  # of the machine's memory, for all CPU workers together
 
@@ -57,10 +60,19 @@ def _start(connection: socket.socket, reader: FrameReader[Start | Task]) -> Work
 def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker: Worker) -> None:
     # One buffer for ever: memory of this size made anew for each receive would cost a system call and page faults.
     buffer = memoryview(bytearray(RECEIVE_BYTES))
-    while received := connection.recv_into(buffer):
+    while received := _receive(connection, buffer):
         for sequence, task in reader.feed(buffer[:received]):
             assert not isinstance(task, Start)
             connection.sendall(frame(sequence, _answer(worker, task)))  # at once: the pool must know what runs now
+
+
+def _receive(connection: socket.socket, buffer: memoryview) -> int:
+    """Waits for bytes: awake for a moment, as the next request is often near and waking costs more, then asleep."""
+    asleep_at = time.monotonic() + AWAKE_SECONDS
+    while time.monotonic() < asleep_at:
+        with contextlib.suppress(BlockingIOError):
+            return connection.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+    return connection.recv_into(buffer)
 
 
 def _answer(worker: Worker, task: Task) -> Reply:
