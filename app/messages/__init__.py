@@ -1,0 +1,123 @@
+"""Tasks and replies: the only things that cross a process boundary.
+
+Frozen structs in MessagePack (msgspec), checked against their types when read, never pickled: a worker that a
+user's network has gone wrong in cannot make the HTTP process run anything. Tensors travel as the bytes the
+client sent or will get. `app.pool` sends tasks, `app.worker` answers them.
+"""
+
+from app.messages.architectures import (
+    BlockChecked,
+    BuildNetwork,
+    Built,
+    CheckArchitecture,
+    CheckBlock,
+    Checked,
+    InputInfo,
+    ListModules,
+    ReadCatalog,
+    ShapeSpec,
+    TensorShape,
+)
+from app.messages.base import Encoded, Message, NetworkRef
+from app.messages.forward import Mode, RunForward
+from app.messages.frames import FrameReader, frame
+from app.messages.parameters import (
+    Changed,
+    EditParameter,
+    Initialize,
+    Initialized,
+    InitializedParameter,
+    ListParameters,
+    ParameterInfo,
+    ParameterList,
+    ReadHistogram,
+    ReadParameter,
+    ReplaceParameter,
+    Updated,
+)
+from app.messages.states import CompareRevisions, DescribeState, KeepTensors, Kept, StateDescribed, WriteTensors
+from app.messages.workers import Failure, Ready, ReportStatus, Resident, Start, Status, from_failure, to_failure
+
+Task = (
+    CheckArchitecture
+    | CheckBlock
+    | BuildNetwork
+    | RunForward
+    | ListModules
+    | ListParameters
+    | ReadParameter
+    | ReadHistogram
+    | ReplaceParameter
+    | EditParameter
+    | Initialize
+    | CompareRevisions
+    | DescribeState
+    | KeepTensors
+    | WriteTensors
+    | ReadCatalog
+    | ReportStatus
+)
+
+Reply = (
+    Encoded
+    | Checked
+    | BlockChecked
+    | Built
+    | ParameterList
+    | Changed
+    | StateDescribed
+    | Kept
+    | Initialized
+    | Updated
+    | Status
+    | Failure
+)
+
+__all__ = [
+    "BlockChecked",
+    "BuildNetwork",
+    "Built",
+    "Changed",
+    "CheckArchitecture",
+    "CheckBlock",
+    "Checked",
+    "CompareRevisions",
+    "DescribeState",
+    "EditParameter",
+    "Encoded",
+    "Failure",
+    "FrameReader",
+    "Initialize",
+    "Initialized",
+    "InitializedParameter",
+    "InputInfo",
+    "KeepTensors",
+    "Kept",
+    "ListModules",
+    "ListParameters",
+    "Message",
+    "Mode",
+    "NetworkRef",
+    "ParameterInfo",
+    "ParameterList",
+    "ReadCatalog",
+    "ReadHistogram",
+    "ReadParameter",
+    "Ready",
+    "ReplaceParameter",
+    "Reply",
+    "ReportStatus",
+    "Resident",
+    "RunForward",
+    "ShapeSpec",
+    "Start",
+    "StateDescribed",
+    "Status",
+    "Task",
+    "TensorShape",
+    "Updated",
+    "WriteTensors",
+    "frame",
+    "from_failure",
+    "to_failure",
+]

@@ -1,0 +1,70 @@
+"""What a worker and the pool say of themselves: the start, readiness, status and failure."""
+
+import msgspec
+
+from app import errors
+from app.errors import LabError, Place
+from app.messages.base import Message
+
+
+class Start(Message, frozen=True):
+    """First message to a worker: what it is and what it may use."""
+
+    device: str  # "cpu:0"
+    settings: bytes  # Settings as JSON
+
+
+class Ready(Message, frozen=True):
+    """First message from a worker: it has loaded PyTorch and answers from now on."""
+
+    pid: int
+
+
+class ReportStatus(Message, frozen=True):
+    """Tell how the worker is. Reply: `Status`."""
+
+
+class Resident(Message, frozen=True):
+    network_id: str
+    revision: int
+    bytes: int
+
+
+class Status(Message, frozen=True):
+    device: str
+    device_type: str  # "cpu" or "cuda"
+    device_name: str  # "NVIDIA H100 80GB HBM3", or the CPU's name
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+    process_bytes: int
+    residents: list[Resident]
+
+
+class Failure(Message, frozen=True):
+    """A `LabError` on its way from a worker."""
+
+    kind: str
+    code: str
+    detail: str
+    places: list[tuple[str, str]]
+    extra: bytes  # JSON
+
+
+def to_failure(error: LabError) -> Failure:
+    return Failure(
+        kind=type(error).__name__,
+        code=error.code,
+        detail=error.detail,
+        places=[(place.pointer, place.message) for place in error.places],
+        extra=msgspec.json.encode(error.extra),
+    )
+
+
+def from_failure(failure: Failure) -> LabError:
+    kind = errors.BY_NAME.get(failure.kind, LabError)
+    return kind(
+        failure.detail,
+        code=failure.code,
+        places=[Place(pointer, message) for pointer, message in failure.places],
+        extra=msgspec.json.decode(failure.extra),
+    )
