@@ -1,6 +1,5 @@
 """What the routes take from a request besides its body: the lab, headers of preconditions, a page of a list."""
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
 
@@ -8,7 +7,14 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.negotiation import FORMATS
-from app.api.paging import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE, LONGEST_TOKEN, read_token
+from app.api.paging import (
+    BOUNDED_PAGE_SIZE,
+    DEFAULT_PAGE_SIZE,
+    LARGEST_PAGE_SIZE,
+    LONGEST_TOKEN,
+    Page,
+    read_token,
+)
 from app.api.preconditions import read_idempotency_key, read_if_match
 from app.services.idempotency import Retry
 from app.services.lab import Lab
@@ -22,26 +28,31 @@ async def get_lab(request: Request) -> Lab:
 LabDep = Annotated[Lab, Depends(get_lab)]
 
 
-@dataclass(frozen=True)
-class Page:
-    """Which page of a list is asked for: up to `size` items after the one called `after`."""
-
-    size: int
-    after: str | None
+PageToken = Annotated[
+    str | SkipJsonSchema[None], Query(max_length=LONGEST_TOKEN, description="`next_page_token` of the page before.")
+]
 
 
 async def get_page(
     page_size: Annotated[
         int, Query(ge=1, le=LARGEST_PAGE_SIZE, description="Most items on one page.")
     ] = DEFAULT_PAGE_SIZE,
-    page_token: Annotated[
-        str | SkipJsonSchema[None], Query(max_length=LONGEST_TOKEN, description="`next_page_token` of the page before.")
-    ] = None,
+    page_token: PageToken = None,
+) -> Page:
+    return Page(page_size, read_token(page_token))
+
+
+async def get_bounded_page(
+    page_size: Annotated[
+        int, Query(ge=1, le=BOUNDED_PAGE_SIZE, description="Most items on one page; all, unless one asks for fewer.")
+    ] = BOUNDED_PAGE_SIZE,
+    page_token: PageToken = None,
 ) -> Page:
     return Page(page_size, read_token(page_token))
 
 
 PageDep = Annotated[Page, Depends(get_page)]
+BoundedPageDep = Annotated[Page, Depends(get_bounded_page)]  # of a list that ends by itself
 
 
 async def get_if_match(

@@ -1,20 +1,49 @@
 """Pages of a list: the size asked for, the opaque token of the next page, and the Link header.
 
 A token names the last item of the page before, so a page costs the same however deep it is, and items made or
-deleted meanwhile neither repeat nor hide others.
+deleted meanwhile neither repeat nor hide others. Lists that cannot change (a network's parameters, the catalogues, the
+devices) count instead: their token is the number of items before the page.
 """
 
 import base64
 import binascii
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from app.errors import Malformed
 
+T = TypeVar("T")
+
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 500
+BOUNDED_PAGE_SIZE = 50_000  # of lists that end by themselves: more than a network of the most layers has parameters
 LONGEST_TOKEN = 512
 _VERSION = b"1:"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page of a list is asked for: up to `size` items after the one called `after`."""
+
+    size: int
+    after: str | None
+
+    @property
+    def limit(self) -> int:
+        """How many items to look for: one more than are shown tells that there is a next page."""
+        return self.size + 1
+
+    @property
+    def number(self) -> int | None:
+        """`after` in a list that is ordered by numbers. Raises: Malformed."""
+        return number_of(self.after)
+
+    def cut(self, items: Sequence[T]) -> Sequence[T]:
+        """Of a list that does not change, this page and one item more. Raises: Malformed."""
+        skip = self.number or 0
+        return items[skip : skip + self.limit]
 
 
 def token_of(last: str) -> str:

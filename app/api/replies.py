@@ -1,12 +1,18 @@
 """Replies that are made from bytes: what a worker encoded, and answers that are kept for a retry."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import orjson
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 
+from app.api.paging import Page, link_to_next, token_of
 from app.api.preconditions import etag_of
 from app.messages import Encoded
 from app.services.idempotency import Answer
+
+RowT = TypeVar("RowT")
 
 
 def answer_created(model: BaseModel, location: str, tag: int | str | None = None) -> Answer:
@@ -43,3 +49,29 @@ def reply_of_encoded(encoded: Encoded, revision: int) -> Response:
 def reply_of_json(value: object) -> Response:
     """A value that is JSON already, written as it is."""
     return Response(orjson.dumps(value), media_type="application/json")
+
+
+def reply_of_page(
+    request: Request,
+    page: Page,
+    rows: Sequence[RowT],
+    key: Callable[[RowT], object],
+    make: Callable[[Sequence[RowT], str | None], Response],
+) -> Response:
+    """One page of a list that is ordered by `key`, and the link to the next one.
+
+    `rows` are those that `page.limit` let through; `make` is given those to show and the next page's token.
+    """
+    shown = rows[: page.size]
+    token = token_of(str(key(shown[-1]))) if len(rows) > page.size else None
+    reply = make(shown, token)
+    if token is not None:
+        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
+    return reply
+
+
+def reply_of_counted_page(
+    request: Request, page: Page, rows: Sequence[RowT], make: Callable[[Sequence[RowT], str | None], Response]
+) -> Response:
+    """One page of a list that does not change: `rows` as above, those that stand after the first `page.number`."""
+    return reply_of_page(request, page, rows, lambda _: (page.number or 0) + page.size, make)

@@ -6,10 +6,15 @@ from app.messages.base import Encoded, Message, NetworkRef
 
 
 class ListParameters(Message, frozen=True):
-    """List parameters and buffers in PyTorch's order, or those under `prefix`. Reply: `ParameterList`."""
+    """List parameters and buffers in PyTorch's order, or those under `prefix`. Reply: `ParameterList`.
+
+    Of that list, up to `limit` that come after the first `skip`.
+    """
 
     network: NetworkRef
     prefix: str | None = None
+    skip: int = 0
+    limit: int | None = None
 
 
 class ReadParameter(Message, frozen=True):

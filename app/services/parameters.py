@@ -27,14 +27,15 @@ RenderParameter = Callable[[ParameterInfo, str, int], Answer]  # what it is, its
 
 
 async def list_parameters(
-    lab: Lab, name: str, prefix: str | None, revision: int | None = None
+    lab: Lab, name: str, prefix: str | None, revision: int | None = None, *, skip: int = 0, limit: int | None = None
 ) -> tuple[ParameterList, NetworkRef]:
-    """Lists parameters and buffers in PyTorch's order, those of the module at `prefix` if one is given.
+    """Lists parameters and buffers in PyTorch's order, those of the module at `prefix` if one is given: up to `limit`
+    of them, after the first `skip`.
 
     Raises: NotFound for the network, the revision or the prefix.
     """
     network = find_reference_at(lab, name, revision)
-    task = ListParameters(network=network, prefix=prefix)
+    task = ListParameters(network=network, prefix=prefix, skip=skip, limit=limit)
     return expect(await lab.pool.submit(task, device=network.device), ParameterList), network
 
 

@@ -4,6 +4,7 @@ Everything is read from the store, at any revision, without building the network
 """
 
 from collections.abc import Mapping
+from itertools import islice
 
 import torch
 
@@ -25,13 +26,18 @@ CPU = torch.device("cpu")
 
 
 def list_network_parameters(worker: Worker, task: ListParameters) -> ParameterList:
-    """Lists parameters, then buffers, in PyTorch's order; a tied parameter once. Raises: NotFound for the prefix."""
+    """Lists parameters, then buffers, in PyTorch's order; a tied parameter once; or a part of that list.
+
+    Raises: NotFound for the prefix.
+    """
     layout = worker.layouts.find(task.network.network_id)
     prefix, _ = layout.module(task.prefix or "")
     stored = worker.store.manifest(task.network.manifest)
     flags = worker.layouts.flags(task.network)
+    listed = ((name, group) for name, group in layout.under(prefix) if name in stored)
+    end = None if task.limit is None else task.skip + task.limit
     return ParameterList(
-        items=[describe(name, group, stored[name], flags) for name, group in layout.under(prefix) if name in stored]
+        items=[describe(name, group, stored[name], flags) for name, group in islice(listed, task.skip, end)]
     )
 
 

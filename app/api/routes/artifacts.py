@@ -1,5 +1,6 @@
 """Artifacts: tensors saved under a name, one, a list or a dict."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -10,9 +11,8 @@ from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, PageDep
 from app.api.documentation import binary_contents, ok, problems
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
-from app.api.paging import link_to_next, token_of
 from app.api.preconditions import etag_of
-from app.api.replies import reply_of_model
+from app.api.replies import reply_of_model, reply_of_page
 from app.api.routes.states import FORMAT_OF
 from app.api.schemas.states import Artifact, ArtifactPage, ArtifactTensor, SavedArtifact
 from app.api.schemas.tensors import Tensor
@@ -190,9 +190,9 @@ async def delete(lab: LabDep, name: ArtifactName, if_match: IfMatchDep) -> Respo
 )
 async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
     """Artifacts in the order of their names."""
-    rows = await list_artifacts(lab, after=page.after, limit=page.size + 1)
-    token = token_of(rows[page.size - 1].name) if len(rows) > page.size else None
-    reply = reply_of_model(ArtifactPage(items=[artifact_of(row) for row in rows[: page.size]], next_page_token=token))
-    if token is not None:
-        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
-    return reply
+    rows = await list_artifacts(lab, after=page.after, limit=page.limit)
+
+    def make(shown: Sequence[ArtifactRow], token: str | None) -> Response:
+        return reply_of_model(ArtifactPage(items=[artifact_of(row) for row in shown], next_page_token=token))
+
+    return reply_of_page(request, page, rows, lambda row: row.name, make)

@@ -1,14 +1,16 @@
 """What the language and the architectures may use: layers, functions, initializers."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
-from app.api.deps import LabDep
+from app.api.deps import BoundedPageDep, LabDep
 from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
-from app.api.replies import reply_of_json
-from app.api.schemas.catalog import FunctionEntry, FunctionList, InitializerList, LayerEntry, LayerList
+from app.api.paging import Page
+from app.api.replies import reply_of_counted_page, reply_of_json
+from app.api.schemas.catalog import FunctionEntry, FunctionPage, InitializerPage, LayerEntry, LayerPage
 from app.services.catalog import find_in_catalog, read_catalog
 
 router = APIRouter(prefix="/v1/catalog", tags=["Catalog"], route_class=JsonRoute)
@@ -19,16 +21,26 @@ FunctionName = Annotated[
 ]
 
 
+def _page(request: Request, page: Page, items: list[dict[str, Any]]) -> Response:
+    def make(shown: Sequence[dict[str, Any]], token: str | None) -> Response:
+        return reply_of_json({"items": shown, "next_page_token": token})
+
+    return reply_of_counted_page(request, page, page.cut(items), make)
+
+
 @router.get(
     "/layers",
     operation_id="list_layers",
     summary="List the layers",
-    response_model=LayerList,
-    responses={200: ok("All of torch.nn; one that cannot be described in JSON says why."), **problems("unavailable")},
+    response_model=LayerPage,
+    responses={
+        200: ok("All of torch.nn; one that cannot be described in JSON says why.", headers=("Link",)),
+        **problems("malformed", "invalid-request", "unavailable"),
+    },
 )
-async def list_layers(lab: LabDep) -> Response:
+async def list_layers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """Every layer that an architecture may name, with its signature and the schema of its arguments, from PyTorch."""
-    return reply_of_json({"items": (await read_catalog(lab, "layers")).items})
+    return _page(request, page, (await read_catalog(lab, "layers")).items)
 
 
 @router.get(
@@ -47,12 +59,15 @@ async def get_layer(lab: LabDep, type: LayerName) -> Response:  # noqa: A002  # 
     "/functions",
     operation_id="list_functions",
     summary="List the functions",
-    response_model=FunctionList,
-    responses={200: ok("Every function that may be called."), **problems("unavailable")},
+    response_model=FunctionPage,
+    responses={
+        200: ok("Every function that may be called.", headers=("Link",)),
+        **problems("malformed", "invalid-request", "unavailable"),
+    },
 )
-async def list_functions(lab: LabDep) -> Response:
+async def list_functions(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """Every function of the language: what it may be called as, its signature, and the schema of its arguments."""
-    return reply_of_json({"items": (await read_catalog(lab, "functions")).items})
+    return _page(request, page, (await read_catalog(lab, "functions")).items)
 
 
 @router.get(
@@ -71,9 +86,12 @@ async def get_function(lab: LabDep, name: FunctionName) -> Response:
     "/initializers",
     operation_id="list_initializers",
     summary="List the initializers",
-    response_model=InitializerList,
-    responses={200: ok("The functions of torch.nn.init."), **problems("unavailable")},
+    response_model=InitializerPage,
+    responses={
+        200: ok("The functions of torch.nn.init.", headers=("Link",)),
+        **problems("malformed", "invalid-request", "unavailable"),
+    },
 )
-async def list_initializers(lab: LabDep) -> Response:
+async def list_initializers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """Every function of `torch.nn.init` that may give a parameter its first values."""
-    return reply_of_json({"items": (await read_catalog(lab, "initializers")).items})
+    return _page(request, page, (await read_catalog(lab, "initializers")).items)

@@ -1,13 +1,16 @@
 """Devices and the workers that own them."""
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
-from app.api.deps import LabDep
+from app.api.deps import BoundedPageDep, LabDep
 from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
+from app.api.replies import reply_of_counted_page, reply_of_model
 from app.api.schemas.devices import Device, Devices, Memory, ResidentNetwork, Worker, Workers
+from app.pool.base import WorkerInfo
 from app.services.devices import DeviceReport, report_devices
 
 router = APIRouter(prefix="/v1", tags=["Devices"], route_class=JsonRoute)
@@ -26,6 +29,7 @@ EXAMPLE = {
             "state": "ready",
         }
     ],
+    "next_page_token": None,
     "default": "cpu:0",
     "cuda_count": 0,
 }
@@ -36,17 +40,23 @@ EXAMPLE = {
     operation_id="list_devices",
     summary="List the devices",
     response_model=Devices,
-    responses={200: ok("The devices.", EXAMPLE), **problems()},
+    responses={200: ok("The devices.", EXAMPLE, headers=("Link",)), **problems("malformed", "invalid-request")},
 )
-async def list_devices(lab: LabDep) -> Devices:
+async def list_devices(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """What the service computes on: each device with its memory, how busy it is, and the networks on it."""
     reports = await report_devices(lab)
     devices = lab.pool.devices
-    return Devices(
-        items=[_device(report) for report in reports],
-        default=devices[0],
-        cuda_count=sum(device.startswith("cuda:") for device in devices),
-    )
+
+    def make(shown: Sequence[DeviceReport], token: str | None) -> Response:
+        found = Devices(
+            items=[_device(report) for report in shown],
+            next_page_token=token,
+            default=devices[0],
+            cuda_count=sum(device.startswith("cuda:") for device in devices),
+        )
+        return reply_of_model(found)
+
+    return reply_of_counted_page(request, page, page.cut(reports), make)
 
 
 def _device(report: DeviceReport) -> Device:
@@ -87,25 +97,30 @@ def _device(report: DeviceReport) -> Device:
                         "restarts": 0,
                         "tasks_done": 42,
                     }
-                ]
+                ],
+                "next_page_token": None,
             },
+            headers=("Link",),
         ),
-        **problems(),
+        **problems("malformed", "invalid-request"),
     },
 )
-async def list_workers(lab: LabDep) -> Workers:
+async def list_workers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """The processes that own the devices. One that dies is replaced; `restarts` counts that."""
-    return Workers(
-        items=[
-            Worker(
-                name=worker.name,
-                device=worker.device,
-                state=worker.state,
-                pid=worker.pid,
-                queue=worker.queue,
-                restarts=worker.restarts,
-                tasks_done=worker.tasks_done,
-            )
-            for worker in lab.pool.workers()
-        ]
+
+    def make(shown: Sequence[WorkerInfo], token: str | None) -> Response:
+        return reply_of_model(Workers(items=[_worker(worker) for worker in shown], next_page_token=token))
+
+    return reply_of_counted_page(request, page, page.cut(lab.pool.workers()), make)
+
+
+def _worker(worker: WorkerInfo) -> Worker:
+    return Worker(
+        name=worker.name,
+        device=worker.device,
+        state=worker.state,
+        pid=worker.pid,
+        queue=worker.queue,
+        restarts=worker.restarts,
+        tasks_done=worker.tasks_done,
     )

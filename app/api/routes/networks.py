@@ -1,5 +1,6 @@
 """Networks: making, finding, listing, renaming, placing and deleting them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
@@ -7,8 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from app.api.deps import IfMatchDep, LabDep, NetworkName, PageDep, RetryDep
 from app.api.documentation import ok, problems, with_nulls
 from app.api.json_route import JsonRoute
-from app.api.paging import link_to_next, token_of
-from app.api.replies import answer_created, reply_of_answer, reply_of_model
+from app.api.replies import answer_created, reply_of_answer, reply_of_model, reply_of_page
 from app.api.routes.architectures import ARCHITECTURE_PROBLEMS
 from app.api.schemas.architectures import MLP
 from app.api.schemas.networks import (
@@ -177,12 +177,12 @@ def _initialization(init: object) -> Initialization | None:
 )
 async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
     """Networks in the order of their names."""
-    rows = await list_networks(lab, after=page.after, limit=page.size + 1)
-    token = token_of(rows[page.size - 1].name) if len(rows) > page.size else None
-    reply = reply_of_model(NetworkPage(items=[network_of(row) for row in rows[: page.size]], next_page_token=token))
-    if token is not None:
-        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
-    return reply
+    rows = await list_networks(lab, after=page.after, limit=page.limit)
+
+    def make(shown: Sequence[NetworkSummary], token: str | None) -> Response:
+        return reply_of_model(NetworkPage(items=[network_of(row) for row in shown], next_page_token=token))
+
+    return reply_of_page(request, page, rows, lambda row: row.name, make)
 
 
 @router.get(

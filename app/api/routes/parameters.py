@@ -1,5 +1,6 @@
 """Parameters and buffers of a network: their list, one with its value, and changes of one."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -7,12 +8,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.bodies import check_json_type
-from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, NetworkName, RetryDep
+from app.api.deps import AcceptHeader, BoundedPageDep, FormatQuery, IfMatchDep, LabDep, NetworkName, RetryDep
 from app.api.documentation import binary_contents, ok, problems
 from app.api.json_route import BytesRoute, JsonRoute, content_type_of
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
-from app.api.replies import answer_with, reply_of_answer, reply_of_encoded, reply_of_model
-from app.api.schemas.networks import ChangedParameter, Parameter, ParameterList, ParameterWithValue
+from app.api.replies import answer_with, reply_of_answer, reply_of_counted_page, reply_of_encoded, reply_of_model
+from app.api.schemas.networks import ChangedParameter, Parameter, ParameterPage, ParameterWithValue
 from app.api.schemas.parameters import Histogram
 from app.messages import ParameterInfo
 from app.services.idempotency import Answer
@@ -112,21 +113,31 @@ IndexQuery = Annotated[
     "",
     operation_id="list_parameters",
     summary="List the parameters",
-    response_model=ParameterList,
-    responses={200: ok("Parameters, then buffers.", headers=("ETag",)), **problems("not-found", "unavailable")},
+    response_model=ParameterPage,
+    responses={
+        200: ok("Parameters, then buffers.", headers=("ETag", "Link")),
+        **problems("malformed", "not-found", "invalid-request", "unavailable"),
+    },
 )
 async def list_all(
     lab: LabDep,
     name: NetworkName,
+    page: BoundedPageDep,
+    request: Request,
     prefix: Annotated[
         str | SkipJsonSchema[None], Query(max_length=4096, description="Only those of the module at this path.")
     ] = None,
     revision: RevisionQuery = None,
 ) -> Response:
     """Parameters and buffers in PyTorch's order and under PyTorch's names; a tied one once, with its other names."""
-    found, network = await list_parameters(lab, name, prefix, revision)
-    items = [Parameter(**_parameter(name, network.device, info)) for info in found.items]
-    return reply_of_model(ParameterList(items=items, revision=network.revision), tag=network.revision)
+    found, network = await list_parameters(lab, name, prefix, revision, skip=page.number or 0, limit=page.limit)
+
+    def make(shown: Sequence[ParameterInfo], token: str | None) -> Response:
+        items = [Parameter(**_parameter(name, network.device, info)) for info in shown]
+        listed = ParameterPage(items=items, next_page_token=token, revision=network.revision)
+        return reply_of_model(listed, tag=network.revision)
+
+    return reply_of_counted_page(request, page, found.items, make)
 
 
 def _parameter(name: str, device: str, info: ParameterInfo) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The history of a network: revisions, their differences, going back to one, and checkpoints."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -8,8 +9,14 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from app.api.deps import IfMatchDep, LabDep, NetworkName, PageDep, RetryDep
 from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
-from app.api.paging import link_to_next, number_of, token_of
-from app.api.replies import answer_created, answer_with, reply_of_answer, reply_of_json, reply_of_model
+from app.api.replies import (
+    answer_created,
+    answer_with,
+    reply_of_answer,
+    reply_of_json,
+    reply_of_model,
+    reply_of_page,
+)
 from app.api.schemas.revisions import (
     Checkpoint,
     CheckpointPage,
@@ -23,6 +30,7 @@ from app.db.checkpoints import CheckpointRow
 from app.db.revisions import RevisionRow
 from app.services.idempotency import Answer
 from app.services.revisions import (
+    TaggedRevision,
     compare_revisions,
     delete_checkpoint,
     find_checkpoint,
@@ -108,13 +116,13 @@ def checkpoint_of(row: CheckpointRow) -> Checkpoint:
 )
 async def list_page(lab: LabDep, name: NetworkName, page: PageDep, request: Request) -> Response:
     """Every change of the network's tensors that is kept, the newest first: by whom, when and how."""
-    found, head = await list_revisions(lab, name, before=number_of(page.after), limit=page.size + 1)
-    items = [revision_of(item.row, item.tags) for item in found[: page.size]]
-    token = token_of(str(items[-1].revision)) if len(found) > page.size else None
-    reply = reply_of_model(RevisionPage(items=items, next_page_token=token), tag=head)
-    if token is not None:
-        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
-    return reply
+    found, head = await list_revisions(lab, name, before=page.number, limit=page.limit)
+
+    def make(shown: Sequence[TaggedRevision], token: str | None) -> Response:
+        items = [revision_of(item.row, item.tags) for item in shown]
+        return reply_of_model(RevisionPage(items=items, next_page_token=token), tag=head)
+
+    return reply_of_page(request, page, found, lambda item: item.row.number, make)
 
 
 @router.get(
@@ -210,13 +218,12 @@ async def put(
 )
 async def list_tags(lab: LabDep, name: NetworkName, page: PageDep, request: Request) -> Response:
     """Tags of a network in their order, with the revisions they keep."""
-    rows = await list_checkpoints(lab, name, after=page.after, limit=page.size + 1)
-    token = token_of(rows[page.size - 1].tag) if len(rows) > page.size else None
-    items = [checkpoint_of(row) for row in rows[: page.size]]
-    reply = reply_of_model(CheckpointPage(items=items, next_page_token=token))
-    if token is not None:
-        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
-    return reply
+    rows = await list_checkpoints(lab, name, after=page.after, limit=page.limit)
+
+    def make(shown: Sequence[CheckpointRow], token: str | None) -> Response:
+        return reply_of_model(CheckpointPage(items=[checkpoint_of(row) for row in shown], next_page_token=token))
+
+    return reply_of_page(request, page, rows, lambda row: row.tag, make)
 
 
 @router.get(

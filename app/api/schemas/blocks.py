@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.api.schemas.architectures import Architecture, StrictBody
+from app.api.schemas.pages import NextPageToken
 
 MY_LINEAR: dict[str, Any] = {
     "hyperparameters": {"in_units": None, "units": None},
@@ -45,4 +46,4 @@ class BlockPage(BaseModel):
     """A page of blocks, in the order of their names."""
 
     items: list[Block]
-    next_page_token: str | None
+    next_page_token: NextPageToken

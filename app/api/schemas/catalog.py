@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.schemas.pages import NextPageToken
+
 
 class LayerEntry(BaseModel):
     """One layer of torch.nn."""
@@ -18,8 +20,11 @@ class LayerEntry(BaseModel):
     arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
 
 
-class LayerList(BaseModel):
+class LayerPage(BaseModel):
+    """Layers."""
+
     items: list[LayerEntry]
+    next_page_token: NextPageToken
 
 
 class FunctionEntry(BaseModel):
@@ -34,8 +39,11 @@ class FunctionEntry(BaseModel):
     arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
 
 
-class FunctionList(BaseModel):
+class FunctionPage(BaseModel):
+    """Functions."""
+
     items: list[FunctionEntry]
+    next_page_token: NextPageToken
 
 
 class InitializerEntry(BaseModel):
@@ -49,5 +57,8 @@ class InitializerEntry(BaseModel):
     arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
 
 
-class InitializerList(BaseModel):
+class InitializerPage(BaseModel):
+    """Initializers."""
+
     items: list[InitializerEntry]
+    next_page_token: NextPageToken

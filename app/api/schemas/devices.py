@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.pages import NextPageToken
+
 
 class Memory(BaseModel):
     """The device's own memory: a GPU's, or the machine's for a CPU."""
@@ -34,6 +36,7 @@ class Device(BaseModel):
 
 class Devices(BaseModel):
     items: list[Device]
+    next_page_token: NextPageToken
     default: str = Field(description="Where a network goes that names no device.")
     cuda_count: int
 
@@ -52,6 +55,7 @@ class Worker(BaseModel):
 
 class Workers(BaseModel):
     items: list[Worker]
+    next_page_token: NextPageToken
 
 
 class Health(BaseModel):

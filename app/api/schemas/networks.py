@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from app.api.schemas.architectures import Architecture, StrictBody
 from app.api.schemas.initialization import Init
+from app.api.schemas.pages import NextPageToken
 from app.api.schemas.tensors import Tensor
 
 NAME_RULE = "1 to 128 letters, digits, `.`, `_` or `-`, the first a letter, digit or `_`"
@@ -106,7 +107,7 @@ class NetworkPage(BaseModel):
     """A page of networks, in the order of their names."""
 
     items: list[Network]
-    next_page_token: str | None = Field(description="Give it as `page_token` to have the next page; null on the last.")
+    next_page_token: NextPageToken
 
 
 class ModuleParameter(BaseModel):
@@ -144,8 +145,11 @@ class ChangedParameter(Parameter):
     revision: int = Field(description="The revision that the change made.")
 
 
-class ParameterList(BaseModel):
+class ParameterPage(BaseModel):
+    """Parameters, then buffers, in PyTorch's order."""
+
     items: list[Parameter]
+    next_page_token: NextPageToken
     revision: int
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.schemas.architectures import StrictBody
 from app.api.schemas.networks import RevisionNumber
+from app.api.schemas.pages import NextPageToken
 
 
 class Revision(BaseModel):
@@ -24,7 +25,7 @@ class RevisionPage(BaseModel):
     """A page of revisions, the newest first."""
 
     items: list[Revision]
-    next_page_token: str | None = Field(description="Give it as `page_token` to have the next page; null on the last.")
+    next_page_token: NextPageToken
 
 
 class RestoredRevision(Revision):
@@ -75,4 +76,4 @@ class CheckpointPage(BaseModel):
     """A page of checkpoints, in the order of their tags."""
 
     items: list[Checkpoint]
-    next_page_token: str | None = Field(description="Give it as `page_token` to have the next page; null on the last.")
+    next_page_token: NextPageToken

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.schemas.pages import NextPageToken
 from app.api.schemas.tensors import TensorToRead
 
 
@@ -53,7 +54,7 @@ class ArtifactPage(BaseModel):
     """A page of artifacts, in the order of their names."""
 
     items: list[Artifact]
-    next_page_token: str | None
+    next_page_token: NextPageToken
 
 
 NamedTensors = dict[str, TensorToRead | Any]
