@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     worker_memory_bytes: int | None = Field(
         None, description="address space of a CPU worker beyond what it starts with"
     )
+    job_workers: int = Field(1, ge=1, description="processes for jobs on each device, started when there is a job")
+    job_idle_seconds: float = Field(60.0, gt=0, description="how long a process for jobs waits for the next one")
     resident_bytes: int = Field(
         6 * GIB, description="networks kept loaded on one device; the least recently used leaves"
     )

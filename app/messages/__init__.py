@@ -36,7 +36,19 @@ from app.messages.parameters import (
     Updated,
 )
 from app.messages.states import CompareRevisions, DescribeState, KeepTensors, Kept, StateDescribed, WriteTensors
-from app.messages.workers import Failure, Ready, ReportStatus, Resident, Start, Status, from_failure, to_failure
+from app.messages.withdrawals import Withdrawals
+from app.messages.workers import (
+    Failure,
+    Lane,
+    Progress,
+    Ready,
+    ReportStatus,
+    Resident,
+    Start,
+    Status,
+    from_failure,
+    to_failure,
+)
 
 Task = (
     CheckArchitecture
@@ -93,6 +105,7 @@ __all__ = [
     "InputInfo",
     "KeepTensors",
     "Kept",
+    "Lane",
     "ListModules",
     "ListParameters",
     "Message",
@@ -100,6 +113,7 @@ __all__ = [
     "NetworkRef",
     "ParameterInfo",
     "ParameterList",
+    "Progress",
     "ReadCatalog",
     "ReadHistogram",
     "ReadParameter",
@@ -116,6 +130,7 @@ __all__ = [
     "Task",
     "TensorShape",
     "Updated",
+    "Withdrawals",
     "WriteTensors",
     "frame",
     "from_failure",

@@ -1,16 +1,21 @@
 """What a worker and the pool say of themselves: the start, readiness, status and failure."""
 
+from typing import Literal
+
 import msgspec
 
 from app import errors
 from app.errors import LabError, Place
 from app.messages.base import Message
 
+Lane = Literal["requests", "jobs"]  # what somebody waits for in a connection, and what may take long
+
 
 class Start(Message, frozen=True):
     """First message to a worker: what it is and what it may use."""
 
     device: str  # "cpu:0"
+    lane: Lane
     settings: bytes  # Settings as JSON
 
 
@@ -18,6 +23,13 @@ class Ready(Message, frozen=True):
     """First message from a worker: it has loaded PyTorch and answers from now on."""
 
     pid: int
+
+
+class Progress(Message, frozen=True, omit_defaults=True):
+    """How far a task has come, sent while it runs; its reply still follows."""
+
+    fraction: float | None = None  # 0 to 1, where the task knows
+    detail: bytes = b"{}"  # a JSON object, in the words of the task
 
 
 class ReportStatus(Message, frozen=True):

@@ -5,10 +5,11 @@ implementation passes the contract tests in `tests/contracts/`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from app.messages import Reply, Task
+from app.messages import Lane, Progress, Reply, Task
 
 ReplyT = TypeVar("ReplyT")
 
@@ -19,8 +20,9 @@ WorkerState = Literal["starting", "ready", "dead"]
 class WorkerInfo:
     """One worker, as the pool sees it from outside."""
 
-    name: str  # "worker-0"
+    name: str  # "worker-0", "worker-0-jobs-0"
     device: str  # "cpu:0"; never changes
+    lane: Lane
     state: WorkerState
     pid: int | None
     queue: int  # tasks waiting or running
@@ -29,10 +31,12 @@ class WorkerInfo:
 
 
 class WorkerPool(ABC):
-    """Workers that own one device each.
+    """Workers that own one device each, and beside them workers for jobs, which share the device.
 
-    A worker that dies is replaced. The task it was running is tried once more on its successor; a task that two
-    workers died on fails with `Unavailable` (code `worker-died`). Tasks that waited behind it are not affected.
+    A worker for jobs is started when there is a job and ended when there was none for a while. A worker that dies is
+    replaced. The task it was running is tried once more on its successor; a task that two workers died on fails with
+    `Unavailable` (code `worker-died`), a job's at the first death: who keeps jobs counts their attempts. Tasks that
+    waited behind it are not affected.
     """
 
     @abstractmethod
@@ -44,10 +48,21 @@ class WorkerPool(ABC):
         """Lets running tasks finish for a while, then ends the workers."""
 
     @abstractmethod
-    async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
-        """Runs `task` on the worker of `device` (None: the least busy one) and returns its reply.
+    async def submit(
+        self,
+        task: Task,
+        *,
+        device: str | None = None,
+        deadline_seconds: float | None = None,
+        lane: Lane = "requests",
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Reply:
+        """Runs `task` on a worker of `device` (None: the least busy one) and returns its reply.
 
-        The reply's type is the one that the task's docstring names.
+        The reply's type is the one that the task's docstring names. In the lane "jobs" it never stands in the way of
+        requests. What the task tells while it runs is given to `on_progress`, in the event loop and before the reply.
+        Cancelling the awaiting coroutine withdraws the task: it is not begun any more, or broken off between two
+        instructions of Python; one in a long call of PyTorch goes on to its end or its deadline.
 
         Raises: the `LabError` of the task; `DeadlineExceeded` when it ran or waited for more than
         `deadline_seconds` (None: the setting); `Busy` when too many tasks wait; `Conflict` for a device that the

@@ -17,7 +17,8 @@ from typing import cast
 
 import msgspec
 
-from app.messages import FrameReader, Ready, Reply, Start, Task, frame
+from app.messages import FrameReader, Lane, Progress, Ready, Reply, Start, Task, Withdrawals, frame
+from app.messages.withdrawals import SIGNAL
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,21 +30,24 @@ LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, an
 class WorkerProcess(asyncio.Protocol):
     """A spawned worker and the stream to it.
 
-    `on_ready()` is called once it answers, `on_reply(sequence, reply)` for each answer, `on_death(reason)` once,
-    when it has gone for whatever cause. All three run in the event loop.
+    `on_ready()` is called once it answers, `on_progress(sequence, progress)` while a task runs, `on_reply(sequence,
+    reply)` for each answer, `on_death(reason)` once, when it has gone for whatever cause. All run in the event loop.
     """
 
     def __init__(
         self,
         *,
         on_ready: Callable[[], None],
+        on_progress: Callable[[int, Progress], None],
         on_reply: Callable[[int, Reply], None],
         on_death: Callable[[str], None],
     ) -> None:
         self._on_ready = on_ready
+        self._on_progress = on_progress
         self._on_reply = on_reply
         self._on_death = on_death
-        self._reader: FrameReader[Reply | Ready] = FrameReader(Reply | Ready)
+        self._reader: FrameReader[Reply | Ready | Progress] = FrameReader(Reply | Ready | Progress)
+        self._withdrawals: Withdrawals | None = None
         self._transport: asyncio.Transport | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,27 +55,37 @@ class WorkerProcess(asyncio.Protocol):
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self, device: str, settings: Settings) -> None:
+    async def start(self, device: str, lane: Lane, settings: Settings) -> None:
         """Spawns the process and says what it is; it is ready when `on_ready` is called."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        with theirs:
+        self._withdrawals, cells = Withdrawals.make()
+        try:
             # `-m` of a module, not multiprocessing: the child must not import what the HTTP process has imported.
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220  # our own interpreter and module; spawning takes 1 ms
-                [sys.executable, "-m", "app.worker.process", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "app.worker.process", str(theirs.fileno()), str(cells), str(os.getpid())],
+                pass_fds=[theirs.fileno(), cells],
                 stdin=subprocess.DEVNULL,
             )
+        finally:
+            theirs.close()
+            os.close(cells)
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self, sock=ours)
-        self.send(0, Start(device=device, settings=settings.model_dump_json().encode()))
+        self.send(0, Start(device=device, lane=lane, settings=settings.model_dump_json().encode()))
 
     def send(self, sequence: int, message: Task | Start) -> None:
         """Puts a message on its way; does nothing when the worker has gone (its death is reported instead)."""
         if self._transport is not None:
             self._transport.write(frame(sequence, message))
+
+    def withdraw(self, sequence: int) -> None:
+        """Lets the worker break off or pass over one of the tasks it holds; it answers that one all the same."""
+        if self._withdrawals is not None and self._process is not None:
+            self._withdrawals.withdraw(sequence)
+            self._process.send_signal(SIGNAL)
 
     def kill(self) -> None:
         """Ends the process at once; `on_death` follows."""
@@ -107,6 +121,8 @@ class WorkerProcess(asyncio.Protocol):
             for sequence, message in self._reader.feed(data):
                 if isinstance(message, Ready):
                     self._on_ready()
+                elif isinstance(message, Progress):
+                    self._on_progress(sequence, message)
                 else:
                     self._on_reply(sequence, message)
         except (msgspec.DecodeError, msgspec.ValidationError):

@@ -5,6 +5,7 @@ the worker knows (memory, residents) is left out when it does not answer soon.
 """
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 from app.db import networks
@@ -28,9 +29,11 @@ class LoadedNetwork:
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """One device: its worker as the pool sees it, and the worker's own report, if it gave one in time."""
+    """One device: its worker as the pool sees it, how many tasks wait or run on it, jobs too, and the worker's own
+    report, if it gave one in time."""
 
     worker: WorkerInfo
+    queue: int
     status: Status | None
     networks: list[LoadedNetwork]
     utilization: float | None
@@ -38,10 +41,17 @@ class DeviceReport:
 
 async def report_devices(lab: Lab) -> list[DeviceReport]:
     """Reports every device, in the pool's order, within a few seconds whatever the workers do."""
-    workers = lab.pool.workers()
+    everybody = lab.pool.workers()
+    workers = [worker for worker in everybody if worker.lane == "requests"]
     statuses = await asyncio.gather(*(_ask(lab, worker) for worker in workers))
+    queues = Counter[str]()
+    for worker in everybody:
+        queues[worker.device] += worker.queue
     return await in_thread(
-        lambda: [_report(lab, worker, status) for worker, status in zip(workers, statuses, strict=True)]
+        lambda: [
+            _report(lab, worker, queues[worker.device], status)
+            for worker, status in zip(workers, statuses, strict=True)
+        ]
     )
 
 
@@ -55,7 +65,7 @@ async def _ask(lab: Lab, worker: WorkerInfo) -> Status | None:
         return None
 
 
-def _report(lab: Lab, worker: WorkerInfo, status: Status | None) -> DeviceReport:
+def _report(lab: Lab, worker: WorkerInfo, queue: int, status: Status | None) -> DeviceReport:
     loaded = []
     if status is not None and status.residents:
         with lab.database.reading() as connection:
@@ -63,4 +73,4 @@ def _report(lab: Lab, worker: WorkerInfo, status: Status | None) -> DeviceReport
                 row = networks.find_by_id(connection, resident.network_id)
                 if row is not None and row.workspace == lab.workspace:
                     loaded.append(LoadedNetwork(row.name, resident.revision, resident.bytes))
-    return DeviceReport(worker, status, loaded, utilization_of(worker.device))
+    return DeviceReport(worker, queue, status, loaded, utilization_of(worker.device))

@@ -14,11 +14,13 @@ from app.settings import Limits, Settings
 from app.store.store import TensorStore
 from app.worker.layouts import Layouts
 from app.worker.residents import Residents
+from app.worker.turn import Turn
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker: `device` is its canonical name ("cpu:1"), which is also what replies call it."""
+    """One worker: `device` is its canonical name ("cpu:1"), which is also what replies call it. Through `turn` a
+    handler tells how far it is."""
 
     device: str
     settings: Settings
@@ -26,12 +28,15 @@ class Worker:
     store: TensorStore
     residents: Residents
     layouts: Layouts
+    turn: Turn
 
     @classmethod
-    def make(cls, device: str, settings: Settings, database: Database) -> "Worker":
+    def make(cls, device: str, settings: Settings, database: Database, turn: Turn | None = None) -> "Worker":
         store = TensorStore(database)
         residents = Residents(device, settings, database, store)
-        return cls(device, settings, database, store, residents, Layouts(database, settings.limits))
+        return cls(
+            device, settings, database, store, residents, Layouts(database, settings.limits), turn or Turn.alone()
+        )
 
     @property
     def limits(self) -> Limits:

@@ -36,12 +36,14 @@ def initialize(worker: Worker, task: Initialize) -> Initialized:
             return torch.empty(entry.shape, dtype=torch_dtype(entry.dtype))
         return read_part(worker, entry, None)
 
+    def contents() -> Iterator[tuple[tuple[str, ...], TensorBytes]]:
+        count = len({step.group.names for step in plan})
+        for done, (names, tensor) in enumerate(_run(plan, start, worker.limits)):
+            worker.turn.report(done / count)
+            yield names, TensorBytes(stored[names[0]].dtype, stored[names[0]].shape, bytes_of(tensor))
+
     with seeded(task.seed):
-        contents = (
-            (names, TensorBytes(stored[names[0]].dtype, stored[names[0]].shape, bytes_of(tensor)))
-            for names, tensor in _run(plan, start, worker.limits)
-        )
-        manifest = worker.store.derive(task.network.manifest, contents)
+        manifest = worker.store.derive(task.network.manifest, contents())
     items = [InitializedParameter(step.name, list(stored[step.name].shape), step.rule) for step in plan]
     return Initialized(manifest=manifest, items=items)
 

@@ -72,6 +72,11 @@ class Residents:
         self._loaded.move_to_end(ref.network_id)
         return loaded
 
+    def forget_latest(self) -> None:
+        """Drops the network used last: a task that was broken off may have left it half changed."""
+        if self._loaded:
+            self._drop(next(reversed(self._loaded)))
+
     def report(self) -> list[Resident]:
         return [
             Resident(network_id=loaded.network_id, revision=loaded.revision, bytes=loaded.byte_count)

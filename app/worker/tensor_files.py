@@ -110,7 +110,7 @@ def _named_bytes(tensors: Tensors) -> Iterator[tuple[str, TensorBytes]]:
 
 
 def _keep(worker: Worker, tensors: Iterable[FileTensor]) -> str:
-    """Moves tensors from a file into the store, a few MiB at a time. Returns the manifest's digest."""
+    """Moves tensors from a file into the store, a few MiB at a time, and reports each. Returns the manifest."""
     writer = TensorWriter(worker.database)
     entries: list[tuple[str, str]] = []
     for tensor in tensors:
@@ -118,5 +118,6 @@ def _keep(worker: Worker, tensors: Iterable[FileTensor]) -> str:
         for piece in tensor.pieces():
             writer.feed(piece)
         entries.append((tensor.name, writer.end().digest))
+        worker.turn.report(detail=dump({"tensors": len(entries)}))
     writer.flush()
     return worker.store.keep_manifest(entries)

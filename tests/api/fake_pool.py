@@ -12,7 +12,7 @@ from app.api.routes.forward import forward_app
 from app.db.engine import Database
 from app.db.heads import HeadReader
 from app.db.migrations import migrate
-from app.messages import Built, Reply, Task
+from app.messages import Built, Lane, Progress, Reply, Task
 from app.pool.base import WorkerInfo, WorkerPool
 from app.services.lab import Lab
 from app.settings import Settings
@@ -34,7 +34,15 @@ class FakePool(WorkerPool):
     async def stop(self) -> None:
         return None
 
-    async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
+    async def submit(
+        self,
+        task: Task,
+        *,
+        device: str | None = None,
+        deadline_seconds: float | None = None,
+        lane: Lane = "requests",
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Reply:
         self.tasks.append(task)
         answer = self.table[type(task)]
         if isinstance(answer, Exception):
@@ -44,7 +52,7 @@ class FakePool(WorkerPool):
         return answer  # type: ignore[return-value]  # the test's own table
 
     def workers(self) -> list[WorkerInfo]:
-        return [WorkerInfo("worker-0", "cpu:0", "ready", 1, 0, 0, len(self.tasks))]
+        return [WorkerInfo("worker-0", "cpu:0", "requests", "ready", 1, 0, 0, len(self.tasks))]
 
     @property
     def devices(self) -> list[str]:

@@ -2,17 +2,19 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import numpy as np
 import orjson
 import pytest
 
 from app.db.migrations import migrate
 from app.errors import Busy, Conflict, DeadlineExceeded, Unavailable, Unprocessable
-from app.messages import CheckArchitecture, Checked, ReportStatus, ShapeSpec, Status
+from app.messages import CheckArchitecture, Checked, KeepTensors, Kept, Progress, ReportStatus, ShapeSpec, Status
 from app.pool.base import WorkerPool
 from app.pool.local import LocalPool
 from app.settings import Limits, Settings
@@ -190,6 +192,107 @@ class WorkerPoolContract:
             await pool.submit(check())
 
         self.run(tmp_path, scenario, queue_length=4)
+
+    def test_a_running_task_that_nobody_waits_for_any_more_is_broken_off_and_its_neighbours_are_not(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            [before] = pool.workers()
+            for _ in range(5):
+                running = asyncio.ensure_future(pool.submit(spin(FOREVER)))
+                behind = [asyncio.ensure_future(pool.submit(spin(50))) for _ in range(3)]
+                await asyncio.sleep(0.1)
+                running.cancel()
+                for neighbour in behind:
+                    assert (await neighbour).output_shapes["output"].shape == [1]
+            [after] = pool.workers()
+            assert (after.pid, after.restarts) == (before.pid, 0)
+            assert after.tasks_done == before.tasks_done + 15
+            assert after.queue == 0
+
+        self.run(tmp_path, scenario)
+
+    def test_a_withdrawal_that_comes_at_any_moment_never_harms_the_next_task(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            chance = random.Random(0)
+            for _ in range(60):
+                withdrawn = asyncio.ensure_future(pool.submit(spin(chance.randrange(1, 200))))
+                behind = asyncio.ensure_future(pool.submit(spin(20)))
+                await asyncio.sleep(chance.random() * 0.008)
+                withdrawn.cancel()
+                assert (await behind).output_shapes["output"].shape == [1]
+            assert pool.workers()[0].restarts == 0
+
+        self.run(tmp_path, scenario)
+
+    def test_a_withdrawn_task_that_goes_on_is_stopped_at_its_deadline(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check(), deadline_seconds=30)
+            pid = pool.workers()[0].pid
+            running = asyncio.ensure_future(pool.submit(spin(FOREVER), deadline_seconds=60))
+            await asyncio.sleep(0.1)
+            os.kill(pid, signal.SIGSTOP)
+            running.cancel()
+            assert (await pool.submit(check(), deadline_seconds=30)).parameter_count > 0
+            assert pool.workers()[0].pid != pid
+
+        self.run(tmp_path, scenario, deadline_seconds=1)
+
+    def test_what_a_task_tells_while_it_runs_comes_before_its_reply(self, tmp_path):
+        file = tmp_path / "three.npz"
+        np.savez(file, **{name: np.arange(4) for name in "abc"})
+
+        async def scenario(pool):
+            heard: list[Progress] = []
+            reply = await pool.submit(KeepTensors("npz", path=str(file)), on_progress=heard.append)
+            assert isinstance(reply, Kept)
+            assert [orjson.loads(progress.detail) for progress in heard] == [{"tensors": n} for n in (1, 2, 3)]
+            assert isinstance(await pool.submit(KeepTensors("npz", path=str(file))), Kept)
+
+        self.run(tmp_path, scenario)
+
+    def test_a_listener_that_fails_harms_nobody(self, tmp_path):
+        file = tmp_path / "one.npz"
+        np.savez(file, a=np.arange(4))
+
+        async def scenario(pool):
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            reply = await pool.submit(KeepTensors("npz", path=str(file)), on_progress=lambda _: 1 / 0)
+            assert isinstance(reply, Kept)
+            assert pool.workers()[0].restarts == 0
+
+        self.run(tmp_path, scenario)
+
+    def test_a_job_has_a_worker_of_its_own_and_no_request_waits_for_it(self, tmp_path):
+        async def scenario(pool):
+            await pool.submit(check())
+            job = asyncio.ensure_future(pool.submit(spin(FOREVER), lane="jobs", device="cpu:0"))
+            await wait_until(lambda: [worker.state for worker in pool.workers()] == ["ready", "ready"])
+            assert [worker.lane for worker in pool.workers()] == ["requests", "jobs"]
+            assert [worker.device for worker in pool.workers()] == ["cpu:0", "cpu:0"]
+            for _ in range(10):
+                assert (await pool.submit(check(), deadline_seconds=5)).parameter_count > 0
+            assert not job.done()
+            job.cancel()
+            assert (await pool.submit(check(), lane="jobs")).parameter_count > 0
+            await wait_until(lambda: len(pool.workers()) == 1)  # it ends when there was no job for a while
+            assert (await pool.submit(check(), lane="jobs")).parameter_count > 0
+
+        self.run(tmp_path, scenario, job_idle_seconds=1)
+
+    def test_a_job_whose_worker_died_is_not_tried_again_by_the_pool(self, tmp_path):
+        async def scenario(pool):
+            job = asyncio.ensure_future(pool.submit(spin(FOREVER), lane="jobs"))
+            behind = asyncio.ensure_future(pool.submit(check(), lane="jobs"))
+            await wait_until(lambda: pool.workers()[-1].state == "ready" and len(pool.workers()) == 2)
+            await asyncio.sleep(0.2)
+            os.kill(pool.workers()[1].pid, signal.SIGKILL)
+            with pytest.raises(Unavailable) as caught:
+                await job
+            assert caught.value.code == "worker-died"
+            assert (await behind).parameter_count > 0
+
+        self.run(tmp_path, scenario)
 
     def test_nothing_hangs_when_the_pool_stops(self, tmp_path):
         async def scenario(pool):

@@ -73,7 +73,7 @@ def _device(report: DeviceReport) -> Device:
             ResidentNetwork(name=network.name, revision=network.revision, bytes=network.byte_count)
             for network in report.networks
         ],
-        queue=report.worker.queue,
+        queue=report.queue,
         state=report.worker.state,
     )
 
@@ -91,6 +91,7 @@ def _device(report: DeviceReport) -> Device:
                     {
                         "name": "worker-0",
                         "device": "cpu:0",
+                        "lane": "requests",
                         "state": "ready",
                         "pid": 4711,
                         "queue": 0,
@@ -106,7 +107,8 @@ def _device(report: DeviceReport) -> Device:
     },
 )
 async def list_workers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
-    """The processes that own the devices. One that dies is replaced; `restarts` counts that."""
+    """The processes that own the devices: one for the requests of each, and those for jobs, which come and go with
+    them. One that dies is replaced; `restarts` counts that."""
 
     def make(shown: Sequence[WorkerInfo], token: str | None) -> Response:
         return reply_of_model(Workers(items=[_worker(worker) for worker in shown], next_page_token=token))
@@ -118,6 +120,7 @@ def _worker(worker: WorkerInfo) -> Worker:
     return Worker(
         name=worker.name,
         device=worker.device,
+        lane=worker.lane,
         state=worker.state,
         pid=worker.pid,
         queue=worker.queue,

@@ -30,7 +30,7 @@ class Device(BaseModel):
     memory: Memory | None = Field(description="Null while its worker does not answer.")
     utilization: float | None = Field(description="Share of time it was busy lately, 0 to 1; null where not measured.")
     networks: list[ResidentNetwork] = Field(description="Networks that are loaded on it.")
-    queue: int = Field(description="Requests that wait or run.")
+    queue: int = Field(description="Requests and jobs that wait or run.")
     state: Literal["starting", "ready", "dead"]
 
 
@@ -46,6 +46,7 @@ class Worker(BaseModel):
 
     name: str
     device: str
+    lane: Literal["requests", "jobs"] = Field(description="What it works on; a job never delays a request.")
     state: Literal["starting", "ready", "dead"]
     pid: int | None
     queue: int

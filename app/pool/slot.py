@@ -1,0 +1,226 @@
+"""One place in the pool: a queue of tasks, and the line of worker processes that take them, one after the other.
+
+Owns the rules of life and death: what is tried again, what a task that ran too long costs, when a worker is replaced.
+Knows nothing of what tasks mean, nor of the other places. Used by `app.pool.local`.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
+from app.messages import Lane, Progress, Reply, Task
+from app.messages.withdrawals import MOST_HELD
+from app.pool.base import WorkerInfo, WorkerState
+from app.pool.process import WorkerProcess
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # after so many a task is not tried again
+SLOW_START_SECONDS = 5.0  # longest wait before the next try when workers die while starting, again and again
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    task: Task
+    future: asyncio.Future[Reply]
+    on_progress: Callable[[Progress], None] | None
+    submitted_at: float
+    deadline_seconds: float
+    deaths: int = 0
+
+
+class Slot:
+    """One device and lane. A worker answers in order, so the oldest task that it holds is the one that runs."""
+
+    def __init__(self, name: str, device: str, lane: Lane, settings: Settings) -> None:
+        self.name = name
+        self.device = device
+        self.lane = lane
+        self.state: WorkerState = "starting"
+        self.idle_since = time.monotonic()
+        self._restarts = 0
+        self._tasks_done = 0
+        self._held: dict[int, _Pending] = {}  # by sequence, the oldest first: sent to the worker
+        self._waiting: deque[_Pending] = deque()  # behind those; can still be taken back
+        self._settings = settings
+        self._sequences = itertools.count(1)  # without gaps among those held
+        self._head_since = 0.0  # when the first of `_held` began to run
+        self._deaths_while_starting = 0
+        self._kill_reason: LabError | None = None
+        self._stopping = False
+        self._process: WorkerProcess | None = None
+
+    @property
+    def queue(self) -> int:
+        """Tasks that wait or run."""
+        return len(self._held) + len(self._waiting)
+
+    def info(self) -> WorkerInfo:
+        return WorkerInfo(
+            name=self.name,
+            device=self.device,
+            lane=self.lane,
+            state=self.state,
+            pid=self._process.pid if self._process else None,
+            queue=self.queue,
+            restarts=self._restarts,
+            tasks_done=self._tasks_done,
+        )
+
+    async def start(self) -> None:
+        self.state = "starting"
+        process = WorkerProcess(
+            on_ready=self._ready, on_progress=self._progress, on_reply=self._reply, on_death=self._death
+        )
+        self._process = process
+        await process.start(self.device, self.lane, self._settings)
+
+    async def run(self, task: Task, deadline_seconds: float, on_progress: Callable[[Progress], None] | None) -> Reply:
+        """Puts a task into the queue and waits for its reply. Cancelling takes it back, or breaks it off."""
+        if self.queue >= self._settings.queue_length:
+            raise Busy(
+                f"{self.queue} requests wait for {self.device}; try again in a moment.",
+                extra={"retry_after_seconds": 1},
+            )
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        pending = _Pending(task, future, on_progress, time.monotonic(), deadline_seconds)
+        self._waiting.append(pending)
+        self._send_ahead()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._withdraw(pending)
+            raise
+
+    def sweep(self, now: float) -> None:
+        """Kills a worker whose task runs too long, and answers those that have waited too long."""
+        head = next(iter(self._held.values()), None)
+        for pending in (*self._held.values(), *self._waiting):
+            waited = now - pending.submitted_at
+            if pending is not head and waited > pending.deadline_seconds and not pending.future.done():
+                _fail(
+                    pending, DeadlineExceeded(f"Waited {waited:.1f} s for {self.device}, which is busy or restarting.")
+                )
+                self._withdraw(pending)
+        if head and now - self._head_since > head.deadline_seconds and not self._kill_reason:
+            self._kill_reason = DeadlineExceeded(f"Ran for more than {head.deadline_seconds:g} s and was stopped.")
+            logger.warning("killing %s: a task ran past its deadline", self.name)
+            assert self._process is not None
+            self._process.kill()
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Lets the worker finish what it holds for a while and ends it; what is left is `Unavailable`."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.close()
+            await self._process.wait(timeout_seconds)
+        for pending in (*self._held.values(), *self._waiting):
+            _fail(pending, Unavailable("The service is stopping.", extra={"retry_after_seconds": 5}))
+        self._held.clear()
+        self._waiting.clear()
+        self.state = "dead"
+
+    def _send_ahead(self) -> None:
+        """Gives the worker a few tasks to go on with."""
+        while self.state == "ready" and len(self._held) < MOST_HELD and self._waiting:
+            pending = self._waiting.popleft()
+            sequence = next(self._sequences)
+            if not self._held:
+                self._head_since = time.monotonic()
+            self._held[sequence] = pending
+            assert self._process is not None
+            self._process.send(sequence, pending.task)
+
+    def _withdraw(self, pending: _Pending) -> None:
+        if pending in self._waiting:
+            self._waiting.remove(pending)
+            return
+        for sequence, held in self._held.items():
+            if held is pending:
+                # The deadline of a request from now on, for a task that does not heed its withdrawal.
+                ran = time.monotonic() - self._head_since
+                pending.deadline_seconds = min(pending.deadline_seconds, ran + self._settings.deadline_seconds)
+                assert self._process is not None
+                self._process.withdraw(sequence)
+                return
+
+    # --- called by the process ---
+
+    def _ready(self) -> None:
+        self.state = "ready"
+        self._deaths_while_starting = 0
+        self._send_ahead()
+
+    def _progress(self, sequence: int, progress: Progress) -> None:
+        pending = self._held.get(sequence)
+        if pending is not None and pending.on_progress is not None and not pending.future.done():
+            asyncio.get_running_loop().call_soon(pending.on_progress, progress)  # its failures are none of the worker's
+
+    def _reply(self, sequence: int, reply: Reply) -> None:
+        pending = self._held.pop(sequence, None)
+        self._head_since = self.idle_since = time.monotonic()
+        if pending is None:
+            return
+        if not pending.future.done():
+            self._tasks_done += 1
+            pending.future.set_result(reply)
+        self._send_ahead()
+
+    def _death(self, reason: str) -> None:
+        was_ready = self.state == "ready"
+        self.state = "dead"
+        killed_for, self._kill_reason = self._kill_reason, None
+        if self._stopping:
+            return
+        logger.warning("%s died: %s", self.name, reason)
+        self._restarts += 1
+        if was_ready:
+            self._blame_head(killed_for, reason)
+        else:
+            self._deaths_while_starting += 1
+        self._waiting.extendleft(reversed([held for held in self._held.values() if not held.future.done()]))
+        self._held.clear()
+        asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
+
+    def _blame_head(self, killed_for: LabError | None, reason: str) -> None:
+        """The task that ran when the worker died is tried once more, or answered with the cause."""
+        head = next(iter(self._held.values()), None)
+        if head is None:
+            return
+        head.deaths += 1
+        if killed_for is not None:
+            _fail(head, killed_for)
+        elif head.deaths >= DEATHS_PER_TASK[self.lane]:
+            again = ", and so did its successor" if head.deaths > 1 else ""
+            _fail(
+                head,
+                Unavailable(
+                    f"The worker of {self.device} died while it ran this request{again}: {reason}.",
+                    code="worker-died",
+                    extra={"retry_after_seconds": 5},
+                ),
+            )
+
+    async def _restart(self) -> None:
+        if self._deaths_while_starting > 1:
+            await asyncio.sleep(min(SLOW_START_SECONDS, 0.2 * 2**self._deaths_while_starting))
+        if self._stopping:
+            return
+        try:
+            await self.start()
+        except OSError:
+            logger.exception("could not start a process for %s", self.name)
+            self._deaths_while_starting += 1
+            await asyncio.sleep(SLOW_START_SECONDS)
+            await self._restart()
+
+
+def _fail(pending: _Pending, error: LabError) -> None:
+    if not pending.future.done():
+        pending.future.set_exception(error)

@@ -1,0 +1,72 @@
+"""The task that runs now: telling how far it is, and breaking it off when nobody wants its reply any more.
+
+The pool withdraws a task by writing its sequence into shared memory and sending a signal. Python runs the signal's
+handler between two of its own instructions, so a task ends there; one that is in a long call of PyTorch ends after it.
+Made by `process.py`; handlers call `report` and, where they must not be broken off, `uninterrupted`.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.messages import Progress, Withdrawals
+from app.messages.withdrawals import SIGNAL
+
+
+class Withdrawn(BaseException):
+    """The task that runs was withdrawn. Not an `Exception`, so that no handler takes it for a failure of its own."""
+
+
+class Turn:
+    """The turn of one task after the other. `send(sequence, progress)` puts a message on its way to the pool."""
+
+    def __init__(self, withdrawals: Withdrawals, send: Callable[[int, Progress], None]) -> None:
+        self._withdrawals = withdrawals
+        self._send = send
+        self._sequence = 0  # the task that runs
+        self._open = False  # whether it may be broken off now
+
+    @classmethod
+    def alone(cls) -> "Turn":
+        """For a worker that no pool listens to: nothing is withdrawn, and progress goes nowhere."""
+        withdrawals, descriptor = Withdrawals.make()
+        os.close(descriptor)
+        return cls(withdrawals, lambda *_: None)
+
+    def listen(self) -> None:
+        """Heeds the pool's signal from now on."""
+        signal.signal(SIGNAL, lambda *_: self.check())
+
+    def begin(self, sequence: int) -> bool:
+        """False when the task was withdrawn while it waited; else Withdrawn may be raised at any time until `end`."""
+        self._sequence = sequence
+        self._open = True
+        if not self._withdrawals.holds(sequence):
+            return True
+        self._open = False
+        return False
+
+    def end(self) -> None:
+        self._open = False
+
+    def check(self) -> None:
+        """Raises: Withdrawn, once, when the task that runs is withdrawn."""
+        if self._open and self._withdrawals.holds(self._sequence):
+            self._open = False
+            raise Withdrawn
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """What runs inside is not broken off half way, but before or after. Raises: Withdrawn."""
+        was_open, self._open = self._open, False
+        try:
+            yield
+        finally:
+            self._open = was_open
+        self.check()
+
+    def report(self, fraction: float | None = None, detail: bytes = b"{}") -> None:
+        """Tells whoever waits how far it is: `fraction` from 0 to 1, `detail` a JSON object. Raises: Withdrawn."""
+        with self.uninterrupted():  # half a message would spoil all that follow
+            self._send(self._sequence, Progress(fraction, detail))
