@@ -15,7 +15,7 @@ from app.api.paging import (
     Page,
     read_token,
 )
-from app.api.preconditions import read_idempotency_key, read_if_match
+from app.api.preconditions import is_any, read_idempotency_key, read_if_match
 from app.services.idempotency import Retry
 from app.services.lab import Lab
 
@@ -55,16 +55,22 @@ PageDep = Annotated[Page, Depends(get_page)]
 BoundedPageDep = Annotated[Page, Depends(get_bounded_page)]  # of a list that ends by itself
 
 
-async def get_if_match(
-    if_match: Annotated[
-        str | SkipJsonSchema[None],
-        Header(alias="If-Match", description='Only if the `ETag` is still this one, such as `"3"`; else 412.'),
-    ] = None,
-) -> frozenset[str] | None:
+IfMatchHeader = Annotated[
+    str | SkipJsonSchema[None],
+    Header(alias="If-Match", description='Only if the `ETag` is still this one, such as `"3"`; else 412.'),
+]
+
+
+async def get_if_match(if_match: IfMatchHeader = None) -> frozenset[str] | None:
     return read_if_match(if_match)
 
 
+async def get_if_there(if_match: IfMatchHeader = None) -> bool:
+    return is_any(if_match)
+
+
 IfMatchDep = Annotated[frozenset[str] | None, Depends(get_if_match)]
+IfThereDep = Annotated[bool, Depends(get_if_there)]  # `If-Match: *`, for what a PUT would otherwise make
 
 
 async def get_retry(

@@ -16,11 +16,11 @@ def etag_of(tag: int | str) -> str:
 def read_if_match(text: str | None) -> frozenset[str] | None:
     """Reads If-Match as the set of tags that will do; None when any will (no header, or `*`).
 
-    Weak tags never match (RFC 9110, 13.1.1), so the set may be empty.
+    Weak tags never match (RFC 9110, 13.1.1), so the set may be empty. `*` asks one thing besides: see `is_any`.
 
     Raises: Malformed for what is no list of entity tags.
     """
-    if text is None or text.strip() == "*":
+    if text is None or is_any(text):
         return None
     tags = set()
     for element in text.split(","):
@@ -31,6 +31,11 @@ def read_if_match(text: str | None) -> frozenset[str] | None:
         if not weak:
             tags.add(tag)
     return frozenset(tags)
+
+
+def is_any(text: str | None) -> bool:
+    """Tells whether If-Match is `*`: whatever the tag, but what is written must be there already."""
+    return text is not None and text.strip() == "*"
 
 
 def read_idempotency_key(text: str | None) -> str | None:

@@ -5,23 +5,43 @@ Called by `check.py` (names alone) and `plan_own.py` (with hyperparameters).
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 
 import torch
+from torch import nn
 
 from app.architecture.layers import suggest
 from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
 from app.errors import Unprocessable, in_place, pointer_to
 from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph
 from app.language.errors import LanguageError
+from app.language.reads import Read, follow
 from app.settings import Limits
+
+
+@dataclass(frozen=True)
+class OwnForward:
+    """A forward as a function of the module and its inputs, and what it is sure to read of its children."""
+
+    run: Callable[..., object]
+    reads: Sequence[Read]
+    block: Own
+
+    def check_reads(self, module: nn.Module) -> None:
+        """Sees that `module`, made of the block, has all that is read. Raises Unprocessable (unknown-name, ...)."""
+        for read in self.reads:
+            try:
+                follow(module, read)
+            except LanguageError as error:
+                raise _in_forward(self.block, error) from None
 
 
 def compile_own(
     block: Own, children: Collection[str], spread: str | None, values: Mapping[str, object], limits: Limits
-) -> Callable[..., object] | None:
-    """Gives the forward as a function of the module and its inputs; None where the block has none."""
+) -> OwnForward | None:
+    """Compiles the forward of a block; None where it has none. Raises Unprocessable."""
     forward = check_forward(block, children, spread, values.keys(), limits)
     if forward is None:
         return None
@@ -33,7 +53,8 @@ def compile_own(
             )
             own = next((one.pointer for one in block.header.hyperparameters if one.name == name), None)
             raise in_place(own or block.pointer + "/forward", message, code="bad-arguments")
-    return forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+    run = forward.bind({name: values[name] for name in forward.scope.hyperparameters})
+    return OwnForward(run, forward.reads, block)
 
 
 def _holds_tensor(value: object) -> bool:
@@ -64,10 +85,7 @@ def _program(block: Own, program: Program, scope: Scope, limits: Limits) -> Forw
     try:
         return compile_forward(program.source, scope, limits)
     except LanguageError as error:
-        pointer = block.pointer + "/forward"
-        if program.by_line and error.line is not None:
-            pointer += f"/{min(error.line, len(program.source)) - 1}" if program.source else ""
-        raise _placed(error, pointer) from None
+        raise _in_forward(block, error) from None
 
 
 def _graph(block: Own, graph: Graph, scope: Scope, limits: Limits) -> Forward:
@@ -91,9 +109,7 @@ def _graph(block: Own, graph: Graph, scope: Scope, limits: Limits) -> Forward:
     try:
         return compile_graph(calls, outputs, scope, limits)
     except LanguageError as error:
-        line = error.line or 0
-        pointer = nodes[line - 1].pointer if 0 < line <= len(nodes) else block.pointer + "/outputs"
-        raise in_place(pointer, error.message, code=error.code) from None
+        raise _in_forward(block, error) from None
 
 
 def in_order(nodes: Sequence[Node], inputs: Sequence[str]) -> list[Node]:
@@ -150,5 +166,15 @@ def _plain(value: Value) -> object:
     raise in_place(value.pointer, message, code="bad-arguments")
 
 
-def _placed(error: LanguageError, pointer: str) -> Unprocessable:
+def _in_forward(block: Own, error: LanguageError) -> Unprocessable:
+    """Points at the line, the text or the node that an error of the language stands in."""
+    if isinstance(block.forward, Graph):
+        nodes = in_order(block.forward.nodes, [given.name for given in block.inputs])
+        line = error.line or 0
+        pointer = nodes[line - 1].pointer if 0 < line <= len(nodes) else block.pointer + "/outputs"
+        return in_place(pointer, error.message, code=error.code)
+    pointer = block.pointer + "/forward"
+    program = block.forward
+    if program is not None and program.by_line and program.source and error.line is not None:
+        pointer += f"/{min(error.line, len(program.source)) - 1}"
     return in_place(pointer, str(error), code=error.code)

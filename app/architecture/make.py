@@ -81,6 +81,7 @@ class Maker:
         self.device = device
         self.meta = device == "meta"
         self.limits = limits
+        self.checked: set[BlockPlan] = set()  # those whose forward was found to read what is there
 
     def make(self, plan: Plan, frame: Frame | None) -> nn.Module:
         if isinstance(plan, LayerPlan):
@@ -166,6 +167,9 @@ class Maker:
             self.children(module, children, frame)
         for tie in plan.ties:
             self.tie(module, tie)
+        if plan.forward is not None and plan not in self.checked:
+            plan.forward.check_reads(module)
+            self.checked.add(plan)
         return module
 
     def tie(self, module: nn.Module, tie: Tie) -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import nn
 
+from app.architecture.forwards import OwnForward
 from app.architecture.layers import Layer
 from app.architecture.spec import TensorLiteral, Tie
 from app.language.syntax import Expression
@@ -99,6 +100,7 @@ class BlockPlan(Plan):
     ties: tuple[Tie, ...]
     values: Mapping[str, object] = field(default_factory=dict)  # hyperparameters, for first values
     pointer: str = ""
+    forward: OwnForward | None = None
 
 
 def tensor_bytes(tensor: torch.Tensor) -> int:

@@ -60,8 +60,8 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
     planner.check_bytes(memory, block.pointer)
     members = frozenset(child.name for child in children)
     forward = compile_own(block, members, spread, values, planner.limits)  # refuses what reads a tensor
-    kind = make_class(name, block.inputs, forward, spread)
-    return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer)
+    kind = make_class(name, block.inputs, None if forward is None else forward.run, spread)
+    return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer, forward)
 
 
 def _children(planner: BlockPlanner, block: Own, scope: Scope) -> tuple[tuple[Child, ...], str | None]:

@@ -50,7 +50,8 @@ class Shapes:
     def keys(self, value: Mapping[str, object], allowed: Sequence[str], pointer: str, more: str = "") -> None:
         for key in value:
             if key not in allowed:
-                message = f"unknown key {key!r}{suggest(key, allowed)} This form takes {', '.join(allowed)} {more}"
+                near = suggest(key, allowed) or "."
+                message = f"unknown key {key!r}{near} This form takes {', '.join(allowed)} {more}"
                 raise in_place(pointer + pointer_to(key), message.strip(), code="unknown-key")
 
     def string(self, value: object, pointer: str, words: str) -> str:

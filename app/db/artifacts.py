@@ -12,7 +12,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.columns import database_time
+from app.db.clock import read_clock
 from app.db.tables import artifacts, networks
 
 Kind = Literal["tensor", "list", "dict"]
@@ -43,15 +43,16 @@ _ROW = [artifacts.c[name] for name in ArtifactRow.__dataclass_fields__]
 
 def save(connection: sa.Connection, artifact: NewArtifact) -> ArtifactRow:
     """Adds an artifact, or puts it in place of the one of that name. The manifest must be in the store."""
+    now = read_clock(connection)  # once: the two times of a row are equal until it is changed
     values = {name: getattr(artifact, name) for name in NewArtifact.__dataclass_fields__}
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     changed = {name: value for name, value in values.items() if name not in ("workspace", "name")}
     statement = (
         make(artifacts)
-        .values(**values)
+        .values(**values, created_at=now, updated_at=now)
         .on_conflict_do_update(
             index_elements=[artifacts.c.workspace, artifacts.c.name],
-            set_={**changed, "updated_at": database_time()},
+            set_={**changed, "updated_at": now},
         )
         .returning(*_ROW)
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.db.clock import read_clock
 from app.db.columns import database_time
 from app.db.tables import blocks
 from app.errors import Conflict
@@ -32,10 +33,11 @@ _ROW = [blocks.c[name] for name in BlockRow.__dataclass_fields__]
 
 def insert(connection: sa.Connection, workspace: str, name: str, definition: bytes, uses: list[str]) -> BlockRow:
     """Adds a block. Raises Conflict (`name-taken`)."""
+    now = read_clock(connection)  # once: the two times of a row are equal until it is changed
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
         make(blocks)
-        .values(workspace=workspace, name=name, definition=definition, uses=uses)
+        .values(workspace=workspace, name=name, definition=definition, uses=uses, created_at=now, updated_at=now)
         .on_conflict_do_nothing(index_elements=[blocks.c.workspace, blocks.c.name])
         .returning(*_ROW)
     )

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.db.clock import read_clock
 from app.db.columns import database_time
 from app.db.tables import networks
 from app.errors import Conflict
@@ -72,11 +73,12 @@ _SUMMARY = [networks.c[field] for field in NetworkSummary.__dataclass_fields__]
 
 def insert(connection: sa.Connection, network: NewNetwork) -> NetworkRow:
     """Adds a network; its first revision is the caller's next statement. Raises Conflict (`name-taken`)."""
+    now = read_clock(connection)  # once: the two times of a row are equal until it is changed
     values = {field: getattr(network, field) for field in NewNetwork.__dataclass_fields__}
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
         make(networks)
-        .values(**values)
+        .values(**values, created_at=now, updated_at=now)
         .on_conflict_do_nothing(index_elements=[networks.c.workspace, networks.c.name])
         .returning(*_ROW)
     )

@@ -7,7 +7,7 @@ is called with. Called by `app.architecture`.
 import ast
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.language.errors import LanguageError
 from app.language.failures import FILENAME, explain, place_of
 from app.language.functions import BARE, DOTTED, METHODS
 from app.language.graph import GraphCall, graph_source
+from app.language.reads import Read, sure_reads
 from app.language.running import current, running, with_limits
 from app.language.scope import ExpressionNames, Scope
 from app.language.statements import parse_program
@@ -181,6 +182,11 @@ class Forward:
         self.tree = tree
         self.scope = scope
         self._code = code
+
+    @cached_property
+    def reads(self) -> list[Read]:
+        """What it is sure to read of its children, from any child onwards."""
+        return sure_reads(self.tree.body)
 
     @property
     def hyperparameters(self) -> frozenset[str]:

@@ -4,13 +4,16 @@ An artifact is a row that points at a manifest in the store; saving again under 
 manifest's digest, so equal content has an equal tag.
 """
 
+from functools import partial
+
 from app.db import artifacts
 from app.db.artifacts import ArtifactRow, NewArtifact
 from app.errors import NotFound, Stale
 from app.services.downloads import NamedTensor
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, in_thread, look_up
 from app.services.naming import check_name, is_name
 from app.services.uploads import Body, Received, receive_file, receive_safetensors
+from app.services.writes import check_there
 from app.store.store import TensorStore
 from app.tensors.media_types import Format
 
@@ -22,16 +25,12 @@ def tag_of(row: ArtifactRow) -> str:
     return row.manifest[:TAG_DIGITS]
 
 
-async def check_artifact(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
+async def check_artifact(lab: Lab, name: str, if_match: frozenset[str] | None, *, if_there: bool = False) -> None:
     """Tells before an upload that it would be in vain. Raises: Unprocessable `bad-name`, Stale."""
     check_name(name, "")
-    if if_match is not None:
-
-        def look() -> None:
-            with lab.database.reading() as connection:
-                _check(artifacts.find(connection, lab.workspace, name), name, if_match)
-
-        await in_thread(look)
+    if if_match is not None or if_there:
+        there = await look_up(lab, partial(artifacts.find, workspace=lab.workspace, name=name))
+        _check(there, name, if_match, if_there=if_there)
 
 
 async def receive_artifact_file(lab: Lab, body: Body, format_name: Format) -> Received:
@@ -42,9 +41,12 @@ async def receive_artifact_file(lab: Lab, body: Body, format_name: Format) -> Re
 
 
 async def save_artifact(
-    lab: Lab, name: str, received: Received, if_match: frozenset[str] | None
+    lab: Lab, name: str, received: Received, if_match: frozenset[str] | None, *, if_there: bool = False
 ) -> tuple[ArtifactRow, bool]:
-    """Puts stored tensors under a name; tells as well whether the name is new. Raises: Stale, Busy."""
+    """Puts stored tensors under a name, unless it must be there already; tells as well whether the name is new.
+
+    Raises: Stale, Busy.
+    """
 
     def save() -> tuple[ArtifactRow, bool]:
         entries = [(key, stored.digest) for key, stored in received.tensors.items()]
@@ -59,7 +61,7 @@ async def save_artifact(
         )
         with lab.database.transaction() as connection:
             there = artifacts.find(connection, lab.workspace, name, lock=True)
-            _check(there, name, if_match)
+            _check(there, name, if_match, if_there=if_there)
             return artifacts.save(connection, new), there is None
 
     return await in_thread(save)
@@ -87,12 +89,7 @@ async def receive_artifact(lab: Lab, name: str) -> Received:
 
 async def list_artifacts(lab: Lab, *, after: str | None, limit: int) -> list[ArtifactRow]:
     """Lists up to `limit` artifacts in the order of their names, those after the name `after`."""
-
-    def read() -> list[ArtifactRow]:
-        with lab.database.reading() as connection:
-            return artifacts.list_page(connection, lab.workspace, after=after, limit=limit)
-
-    return await in_thread(read)
+    return await look_up(lab, partial(artifacts.list_page, workspace=lab.workspace, after=after, limit=limit))
 
 
 async def delete_artifact(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
@@ -114,7 +111,8 @@ def no_artifact(name: str) -> NotFound:
     return NotFound(f"There is no artifact {shown!r}.")
 
 
-def _check(row: ArtifactRow | None, name: str, if_match: frozenset[str] | None) -> None:
+def _check(row: ArtifactRow | None, name: str, if_match: frozenset[str] | None, *, if_there: bool = False) -> None:
+    check_there(row, name, if_there=if_there)
     if if_match is not None and (row is None or tag_of(row) not in if_match):
         state = "does not exist" if row is None else f'is at "{tag_of(row)}"'
         raise Stale(f"The artifact {name!r} {state}, which If-Match does not name.")

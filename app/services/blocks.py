@@ -13,8 +13,9 @@ from app.messages import BlockChecked, CheckBlock
 from app.pool.base import expect
 from app.services.architectures import encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, in_thread, look_up
 from app.services.naming import is_name
+from app.services.writes import check_there
 
 PAGE = 500
 POINTER = "/definition"
@@ -50,13 +51,19 @@ async def create_block(
     return await answer_once(lab, retry, prepare)
 
 
-async def replace_block(lab: Lab, name: str, definition: object, if_match: frozenset[str] | None) -> Replaced:
-    """Puts a definition in place of the one there is, or registers it. Raises: Stale, Unprocessable."""
+async def replace_block(
+    lab: Lab, name: str, definition: object, if_match: frozenset[str] | None, *, if_there: bool = False
+) -> Replaced:
+    """Puts a definition in place of the one there is, or registers it, unless it must be there already.
+
+    Raises: Stale, Unprocessable.
+    """
     text, uses = await _check(lab, name, definition)
 
     def write() -> Replaced:
         with lab.database.transaction() as connection:
             row = blocks.find(connection, lab.workspace, name, lock=True)
+            check_there(row, name, if_there=if_there)
             _check_match(name, row, if_match)
             _check_uses(lab, connection, name, uses)
             if row is None:
@@ -70,27 +77,15 @@ async def replace_block(lab: Lab, name: str, definition: object, if_match: froze
 
 async def find_block(lab: Lab, name: str) -> BlockRow:
     """Finds a block by its name. Raises: NotFound."""
-
-    def read() -> BlockRow:
-        if not is_name(name):
-            raise _no_block(name)
-        with lab.database.reading() as connection:
-            row = blocks.find(connection, lab.workspace, name)
-        if row is None:
-            raise _no_block(name)
-        return row
-
-    return await in_thread(read)
+    row = await look_up(lab, partial(blocks.find, workspace=lab.workspace, name=name)) if is_name(name) else None
+    if row is None:
+        raise _no_block(name)
+    return row
 
 
 async def list_blocks(lab: Lab, *, after: str | None, limit: int) -> list[BlockRow]:
     """Lists up to `limit` blocks in the order of their names, those after the name `after`."""
-
-    def read() -> list[BlockRow]:
-        with lab.database.reading() as connection:
-            return blocks.list_page(connection, lab.workspace, after=after, limit=limit)
-
-    return await in_thread(read)
+    return await look_up(lab, partial(blocks.list_page, workspace=lab.workspace, after=after, limit=limit))
 
 
 async def delete_block(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
@@ -151,7 +146,8 @@ def _users_of(lab: Lab, connection: Connection, name: str) -> list[str]:
 def _check_match(name: str, row: BlockRow | None, if_match: frozenset[str] | None) -> None:
     if if_match is None or (row is not None and tag_of(row) in if_match):
         return
-    raise Stale(f"The block {name!r} is not the one that If-Match names.")
+    words = "is not there" if row is None else "is not the one that If-Match names"
+    raise Stale(f"The block {name!r} {words}.")
 
 
 def _no_block(name: str) -> NotFound:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
-from app.db.engine import Database
+from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
 from app.pool.base import WorkerPool
 from app.settings import Settings
@@ -42,3 +42,13 @@ async def in_thread(work: Callable[[], ResultT]) -> ResultT:
     A client that leaves does not stop it half-way: a transaction ends by itself.
     """
     return await anyio.to_thread.run_sync(work)
+
+
+async def look_up(lab: Lab, query: Callable[[Connection], ResultT]) -> ResultT:
+    """Runs `query` on one consistent look at the database, beside the event loop."""
+
+    def look() -> ResultT:
+        with lab.database.reading() as connection:
+            return query(connection)
+
+    return await in_thread(look)

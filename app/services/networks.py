@@ -23,7 +23,7 @@ from app.pool.base import expect
 from app.pool.devices import find_device
 from app.services.architectures import check_dtype, encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, in_thread, look_up
 from app.services.naming import check_name, is_name, made_up_name
 
 SEED_BITS = 53  # seeds that are drawn here survive readers that keep numbers as doubles
@@ -183,14 +183,7 @@ def no_revision(name: str, revision: int, head: int) -> NotFound:
 
 async def find_network(lab: Lab, name: str) -> NetworkRow:
     """Finds a network by its name. Raises: NotFound."""
-    return await in_thread(lambda: _find(lab, name))
-
-
-def _find(lab: Lab, name: str) -> NetworkRow:
-    if not is_name(name):
-        raise no_network(name)
-    with lab.database.reading() as connection:
-        row = networks.find(connection, lab.workspace, name)
+    row = await look_up(lab, partial(networks.find, workspace=lab.workspace, name=name)) if is_name(name) else None
     if row is None:
         raise no_network(name)
     return row
@@ -198,12 +191,7 @@ def _find(lab: Lab, name: str) -> NetworkRow:
 
 async def list_networks(lab: Lab, *, after: str | None, limit: int) -> list[NetworkSummary]:
     """Lists up to `limit` networks in the order of their names, those after the name `after`."""
-
-    def read() -> list[NetworkSummary]:
-        with lab.database.reading() as connection:
-            return networks.list_page(connection, lab.workspace, after=after, limit=limit)
-
-    return await in_thread(read)
+    return await look_up(lab, partial(networks.list_page, workspace=lab.workspace, after=after, limit=limit))
 
 
 async def change_network(

@@ -18,10 +18,10 @@ from app.errors import NotFound, in_place
 from app.messages import CompareRevisions, Encoded, NetworkRef
 from app.pool.base import expect
 from app.services.idempotency import Answer, Retry
-from app.services.lab import Lab, ResultT, in_thread
+from app.services.lab import Lab, ResultT, in_thread, look_up
 from app.services.networks import locked, no_revision
 from app.services.references import find_reference, find_reference_at
-from app.services.writes import Change, write_revision
+from app.services.writes import Change, check_there, write_revision
 
 TAG_RULE = "a tag has 1 to 128 letters, digits, `.`, `_` or `-`, and begins with a letter, a digit or `_`"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -42,27 +42,25 @@ async def list_revisions(lab: Lab, name: str, *, before: int | None, limit: int)
     """
     head = find_reference(lab, name)
 
-    def read() -> list[TaggedRevision]:
-        with lab.database.reading() as connection:
-            rows = revisions.list_page(connection, head.network_id, before=before, limit=limit)
-            tags = checkpoints.tags_of(connection, head.network_id, [row.number for row in rows])
+    def read(connection: Connection) -> list[TaggedRevision]:
+        rows = revisions.list_page(connection, head.network_id, before=before, limit=limit)
+        tags = checkpoints.tags_of(connection, head.network_id, [row.number for row in rows])
         return [TaggedRevision(row, tags.get(row.number, [])) for row in rows]
 
-    return await in_thread(read), head.revision
+    return await look_up(lab, read), head.revision
 
 
 async def find_revision(lab: Lab, name: str, number: int) -> TaggedRevision:
     """One revision. Raises: NotFound for the network or the revision."""
     head = find_reference(lab, name)
 
-    def read() -> TaggedRevision:
-        with lab.database.reading() as connection:
-            row = revisions.find(connection, head.network_id, number)
-            if row is None:
-                raise no_revision(name, number, head.revision)
-            return TaggedRevision(row, checkpoints.tags_of(connection, head.network_id, [number]).get(number, []))
+    def read(connection: Connection) -> TaggedRevision:
+        row = revisions.find(connection, head.network_id, number)
+        if row is None:
+            raise no_revision(name, number, head.revision)
+        return TaggedRevision(row, checkpoints.tags_of(connection, head.network_id, [number]).get(number, []))
 
-    return await in_thread(read)
+    return await look_up(lab, read)
 
 
 async def compare_revisions(lab: Lab, name: str, old: int, new: int) -> Encoded:
@@ -102,32 +100,24 @@ async def restore_revision(
 async def list_checkpoints(lab: Lab, name: str, *, after: str | None, limit: int) -> list[CheckpointRow]:
     """Lists up to `limit` tags in their order, those after the tag `after`. Raises: NotFound."""
     head = find_reference(lab, name)
-
-    def read() -> list[CheckpointRow]:
-        with lab.database.reading() as connection:
-            return checkpoints.list_page(connection, head.network_id, after=after, limit=limit)
-
-    return await in_thread(read)
+    return await look_up(lab, partial(checkpoints.list_page, network_id=head.network_id, after=after, limit=limit))
 
 
 async def find_checkpoint(lab: Lab, name: str, tag: str) -> CheckpointRow:
     """One tag. Raises: NotFound."""
     head = find_reference(lab, name)
-
-    def read() -> CheckpointRow:
-        with lab.database.reading() as connection:
-            row = checkpoints.find(connection, head.network_id, tag) if _TAG.fullmatch(tag) else None
-        if row is None:
-            raise _no_checkpoint(name, tag)
-        return row
-
-    return await in_thread(read)
+    row = None
+    if _TAG.fullmatch(tag):
+        row = await look_up(lab, partial(checkpoints.find, network_id=head.network_id, tag=tag))
+    if row is None:
+        raise _no_checkpoint(name, tag)
+    return row
 
 
 async def put_checkpoint(
-    lab: Lab, name: str, tag: str, *, revision: int | None, if_match: frozenset[str] | None
+    lab: Lab, name: str, tag: str, *, revision: int | None, if_match: frozenset[str] | None, if_there: bool = False
 ) -> tuple[CheckpointRow, bool]:
-    """Puts a tag on a revision (None: the newest), and tells whether the tag is new.
+    """Puts a tag on a revision (None: the newest), and tells whether the tag is new; unless it must be there already.
 
     Raises: NotFound for the network or the revision; Stale; Unprocessable `bad-name`.
     """
@@ -139,6 +129,7 @@ async def put_checkpoint(
         if revisions.find(connection, network.id, number) is None:
             raise no_revision(name, number, network.head_revision)
         earlier = checkpoints.find(connection, network.id, tag)
+        check_there(earlier, tag, if_there=if_there)
         if earlier is not None and earlier.number == number:
             return earlier, False
         row = checkpoints.put(connection, network.id, tag, number, author=None)

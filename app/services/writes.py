@@ -111,6 +111,12 @@ def check_match(name: str, revision: int, if_match: frozenset[str] | None) -> No
         raise Stale(message, extra={"revision": revision})
 
 
+def check_there(found: object | None, name: str, *, if_there: bool) -> None:
+    """Raises: Stale when the client writes only what is there already (`If-Match: *`), and it is not."""
+    if if_there and found is None:
+        raise Stale(f"{name!r} is not there, and If-Match allows no new one.")
+
+
 def stale(moved: HeadMoved) -> Stale:
     """What a client is told that insisted on a revision."""
     return Stale(moved.detail, extra=moved.extra)

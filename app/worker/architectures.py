@@ -34,12 +34,7 @@ from app.worker.transfer import keep_state
 
 def check_architecture(worker: Worker, task: CheckArchitecture) -> Checked:
     """Builds on the meta device: counts, tree, and output shapes where input shapes are given."""
-    resolved = resolve(
-        orjson.loads(task.architecture),
-        library=worker.library(task.workspace),
-        limits=worker.limits,
-        pointer=task.pointer,
-    )
+    resolved = _resolved(worker, task)
     net = build_on_meta(resolved, limits=worker.limits, pointer=task.pointer)
     net.to(torch_dtype(task.dtype))
     net.eval()
@@ -69,12 +64,7 @@ def check_block_definition(worker: Worker, task: CheckBlock) -> BlockChecked:
 
 def build_network(worker: Worker, task: BuildNetwork) -> Built:
     """Draws a network's first values on the CPU as PyTorch would, and keeps them in the store."""
-    resolved = resolve(
-        orjson.loads(task.architecture),
-        library=worker.library(task.workspace),
-        limits=worker.limits,
-        pointer=task.pointer,
-    )
+    resolved = _resolved(worker, task)
     with torch.random.fork_rng(devices=[]):
         if task.seed is None:
             torch.seed()
@@ -96,6 +86,16 @@ def build_network(worker: Worker, task: BuildNetwork) -> Built:
         parameter_bytes=byte_count,
         inputs=[info.name for info in inputs_of(net)],
         layout=layout.to_json(),
+    )
+
+
+def _resolved(worker: Worker, task: CheckArchitecture | BuildNetwork) -> dict[str, object]:
+    """The architecture of a task, with the blocks of the library that it uses inside."""
+    return resolve(
+        orjson.loads(task.architecture),
+        library=worker.library(task.workspace),
+        limits=worker.limits,
+        pointer=task.pointer,
     )
 
 

@@ -85,6 +85,17 @@ def test_put_registers_a_block_that_is_not_there(service, fresh_name):
     assert service.put(f"/v1/blocks/{name}", json={"definition": DOUBLE}).status_code == 200
 
 
+def test_a_put_with_if_match_makes_nothing_new(service, fresh_name):
+    name = fresh_name("Absent")
+    for tag in ("*", '"abc"'):
+        reply = service.put(f"/v1/blocks/{name}", json={"definition": DOUBLE}, headers={"If-Match": tag})
+        check_problem(reply, 412, "stale-revision")
+    assert service.get(f"/v1/blocks/{name}").status_code == 404
+    register(service, name, DOUBLE)
+    replaced = service.put(f"/v1/blocks/{name}", json={"definition": DOUBLE}, headers={"If-Match": "*"})
+    assert replaced.status_code == 200
+
+
 def test_a_block_may_not_come_to_use_itself(service, fresh_name):
     inner, outer = fresh_name("Inner"), fresh_name("Outer")
     register(service, inner, DOUBLE)

@@ -219,6 +219,7 @@ def test_a_checkpoint_is_put_moved_listed_and_taken_away(service, path):
     check_problem(service.delete(f"{path}/checkpoints/best"), 404, "not-found")
     check_problem(service.get(f"{path}/checkpoints/best"), 404, "not-found")
     check_problem(service.put(f"{path}/checkpoints/a b"), 422, "bad-name")
+    check_problem(service.put(f"{path}/checkpoints/new", headers={"If-Match": "*"}), 412, "stale-revision")
     stale = service.put(f"{path}/checkpoints/x", headers={"If-Match": '"1"'})
     check_problem(stale, 412, "stale-revision")
 

@@ -155,7 +155,7 @@ def test_a_shape_error_names_the_child_that_raised_and_the_line_it_was_called_in
         ({"inputs": ["x"], "forward": "return zeros(1000000, 1000000)"}, torch.ones(1), "limit-exceeded"),
         ({"inputs": ["x"], "forward": "return x.expand(1000000, 1000000).exp()"}, torch.ones(1), "limit-exceeded"),
         (
-            {"children": {"a": "Linear(1, 1)"}, "inputs": ["x"], "forward": "return a.wight"},
+            {"children": {"a": "Linear(1, 1)"}, "inputs": ["x"], "forward": "return x if x.sum() < 0 else a.wight"},
             torch.ones(1),
             "unknown-name",
         ),

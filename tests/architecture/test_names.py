@@ -46,6 +46,13 @@ def test_a_child_of_a_container_may_not_hide_what_the_container_has():
     refused({"type": "ModuleList", "layers": {"a": "ReLU()"}}, "bad-name", "/architecture/layers/a")
 
 
+def test_an_unknown_key_is_told_with_what_is_near_or_else_with_all():
+    near = refused({**OWN, "fordward": 1}, "unknown-key", "/architecture/fordward")
+    assert near.startswith("unknown key 'fordward'; did you mean forward? This form takes ")
+    far = refused({**OWN, "zzz": 1}, "unknown-key", "/architecture/zzz")
+    assert far.startswith("unknown key 'zzz'. This form takes ")
+
+
 def test_two_children_of_one_name_are_refused():
     layers = ["ReLU()", {"repeat": 2, "name": "a", "block": "ReLU()"}]
     refused({"type": "Sequential", "layers": layers}, "duplicate-name", "/architecture/layers/1")

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.db import blocks, idempotency, networks, revisions
+from app.db import artifacts, blocks, idempotency, networks, revisions
+from app.db.artifacts import NewArtifact
 from app.db.clock import read_clock
 from app.db.engine import Database
 from app.db.tables import revisions as revisions_table
@@ -25,6 +26,17 @@ def test_a_network_is_read_back_as_it_was_written(database: Database):
     assert (read.original, read.seed, list(read.labels)) == (new.original, 2**64 - 1, ["b", "a"])
     assert abs(read.created_at - datetime.now(UTC)) < timedelta(minutes=1)
     assert read.created_at.utcoffset() == timedelta(0)
+
+
+def test_the_times_of_what_is_new_are_equal(database: Database):
+    with database.transaction() as connection:
+        network = add_network(connection)
+        block = blocks.insert(connection, "main", "Block", b"{}", [])
+        saved = artifacts.save(connection, NewArtifact("main", "x", "tensor", MANIFEST, 0, 0))
+        again = artifacts.save(connection, NewArtifact("main", "x", "list", MANIFEST, 0, 0))
+    for row in (network, block, saved):
+        assert row.created_at == row.updated_at
+    assert again.created_at == saved.created_at < again.updated_at
 
 
 def test_a_second_network_of_one_name_is_a_conflict_and_another_workspace_is_free(database: Database):

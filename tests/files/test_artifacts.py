@@ -179,6 +179,7 @@ def test_artifacts_are_listed_tagged_and_deleted(files, fresh_name):
     problem(files.client.get(address), 404, "not-found")
     problem(files.client.delete(address), 404, "not-found")
     problem(files.client.put(address, json=[3], headers={"if-match": tag}), 412, "stale-revision")
+    problem(files.client.put(address, json=[3], headers={"if-match": "*"}), 412, "stale-revision")
 
 
 def test_names_and_bodies_that_are_none_are_refused(files, address):

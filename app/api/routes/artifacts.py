@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.bodies import header
-from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, PageDep
+from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, IfThereDep, LabDep, PageDep
 from app.api.documentation import binary_contents, ok, problems
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
@@ -119,6 +119,7 @@ async def save(
     name: ArtifactName,
     request: Request,
     if_match: IfMatchDep,
+    if_there: IfThereDep,
     kind: Annotated[
         Literal["tensor", "list", "dict"] | SkipJsonSchema[None],
         Query(description="What a file of named tensors is: a dict, a list (of `0`, `1`, ...), or one tensor."),
@@ -126,11 +127,11 @@ async def save(
 ) -> Response:
     """As `torch.save(x, name)`, of one tensor, a list or a dict. JSON, `.npy`, `.npz`, safetensors and `.pt` are read;
     safetensors, `.npz` and `.pt` of any size stream."""
-    await check_artifact(lab, name, if_match)
+    await check_artifact(lab, name, if_match, if_there=if_there)
     format_name = format_of_body(header(request.scope["headers"], b"content-type") or "")
     body = stream_body(request, lab.settings.upload_bytes)
     received = as_kind(await receive_artifact_file(lab, body, format_name), kind)
-    row, is_new = await save_artifact(lab, name, received, if_match)
+    row, is_new = await save_artifact(lab, name, received, if_match, if_there=if_there)
     reply = reply_of_model(_saved(row, received), tag=tag_of(row), status=201 if is_new else 200)
     if is_new:
         reply.headers["location"] = path_of(name)

@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Body, Path, Request, Response
 
-from app.api.deps import IfMatchDep, LabDep, PageDep, RetryDep
+from app.api.deps import IfMatchDep, IfThereDep, LabDep, PageDep, RetryDep
 from app.api.documentation import ok, problems, with_nulls
 from app.api.json_route import JsonRoute
 from app.api.replies import answer_created, reply_of_answer, reply_of_model, reply_of_page
@@ -120,9 +120,11 @@ async def replace(
     name: BlockName,
     body: Annotated[BlockDefinition, Body(openapi_examples=with_nulls(PUT_EXAMPLES))],
     if_match: IfMatchDep,
+    if_there: IfThereDep,
 ) -> Response:
-    """Replaces the definition of a block, or registers it. Networks that exist keep their copy of the old one."""
-    replaced = await replace_block(lab, name, body.definition, if_match)
+    """Replaces the definition of a block, or registers it; with `If-Match: *` it must be there. Networks that exist
+    keep their copy of the old one."""
+    replaced = await replace_block(lab, name, body.definition, if_match, if_there=if_there)
     row = replaced.row
     if replaced.created:
         return reply_of_answer(answer_created(block_of(row), path_of(row.name), tag_of(row)))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Body, Path, Request, Response
 
-from app.api.deps import IfMatchDep, LabDep, NetworkName, PageDep, RetryDep
+from app.api.deps import IfMatchDep, IfThereDep, LabDep, NetworkName, PageDep, RetryDep
 from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
 from app.api.replies import (
@@ -192,6 +192,7 @@ async def put(
     name: NetworkName,
     tag: Tag,
     if_match: IfMatchDep,
+    if_there: IfThereDep,
     body: Annotated[
         NewCheckpoint | None, Body(openapi_examples={"newest": {"value": {}}, "first": {"value": {"revision": 1}}})
     ] = None,
@@ -199,7 +200,7 @@ async def put(
     """Puts a tag on a revision, the newest unless one is named, and takes it off the one it was on. A revision with a
     tag is kept, whatever the network's retention says."""
     revision = None if body is None else body.revision
-    row, created = await put_checkpoint(lab, name, tag, revision=revision, if_match=if_match)
+    row, created = await put_checkpoint(lab, name, tag, revision=revision, if_match=if_match, if_there=if_there)
     if created:
         location = f"/v1/networks/{name}/checkpoints/{tag}"
         return reply_of_answer(answer_created(checkpoint_of(row), location))
