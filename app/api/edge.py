@@ -1,9 +1,11 @@
 """The outermost ASGI layer: what every request meets, whether FastAPI or a raw route answers it.
 
 Gives each request an id and its `Lab`, checks the host name, chooses the fast road for a forward, and turns every
-exception that reaches it into a problem document. It is a few dictionary look-ups; nothing here parses a body.
+exception that reaches it into a problem document; breaks off work whose client goes away. It is a few dictionary
+look-ups; nothing here parses a body.
 """
 
+import asyncio
 import itertools
 import logging
 import os
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.bodies import ClientGone
+from app.api.clients import Client, Clients
 from app.api.errors import Unexpected, render_problem
 from app.errors import Forbidden, LabError, Unavailable
 from app.observability import log_request, request_id_of
@@ -25,6 +28,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
 HOSTS_REMEMBERED = 100
+CLIENT_GONE = 499  # in the log: nobody was there to be told
 FORWARD_TEMPLATE = "/v1/networks/{name}/forward"
 
 
@@ -37,6 +41,7 @@ class Edge:
         self._forward = forward
         self._allowed_hosts = parse_hosts(allowed_hosts)
         self._known_hosts: set[bytes] = set()  # Host headers that were judged good, as they came
+        self._clients = Clients()
         self._access_log = access_log
         self._new_id = _id_maker()
 
@@ -50,7 +55,8 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         host, request_id, cross_site = self._glance(scope)
-        exchange = _Exchange(send, request_id, head=scope["method"] == "HEAD")
+        client = self._clients.welcome(receive, scope["headers"])
+        exchange = _Exchange(send, request_id, client, head=scope["method"] == "HEAD")
         text_id = request_id.decode()
         started = time.perf_counter() if self._access_log else 0.0
         token = request_id_of.set(text_id)
@@ -63,17 +69,22 @@ class Edge:
                 raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
             scope.setdefault("state", {}).update(lab=self.lab, request_id=text_id)
             if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-                await self._forward(scope, receive, exchange.send)
+                await self._forward(scope, client.receive, exchange.send)
             else:
-                await self._pass_on(scope, receive, exchange)
+                await self._pass_on(scope, client.receive, exchange)
         except ClientGone:
-            pass
+            exchange.status = CLIENT_GONE
+        except asyncio.CancelledError:
+            if not client.gone:
+                raise
+            exchange.status = CLIENT_GONE  # it left, so its work was broken off
         except LabError as error:
             await self._problem(error, scope, exchange)
         except Exception:  # the last line of defence: told to the log, not to the client
             logger.exception("unexpected error", extra={"method": scope["method"], "path": scope["path"]})
             await self._problem(Unexpected(), scope, exchange)
         finally:
+            client.answered()
             if self._access_log:
                 log_request(scope["method"], route_template(scope), exchange.status, time.perf_counter() - started)
             request_id_of.reset(token)
@@ -116,10 +127,11 @@ class Edge:
 class _Exchange:
     """One reply on its way out: puts the common headers on, drops the body of a HEAD, remembers how far it got."""
 
-    __slots__ = ("_send", "head", "request_id", "started", "status")
+    __slots__ = ("_client", "_send", "head", "request_id", "started", "status")
 
-    def __init__(self, send: Send, request_id: bytes, *, head: bool) -> None:
+    def __init__(self, send: Send, request_id: bytes, client: Client, *, head: bool) -> None:
         self._send = send
+        self._client = client
         self.request_id = request_id
         self.head = head
         self.started = False
@@ -134,8 +146,11 @@ class _Exchange:
                 (b"x-request-id", self.request_id),
                 (b"x-content-type-options", b"nosniff"),
             ]
-        elif self.head and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
+        elif message["type"] == "http.response.body":
+            if not message.get("more_body", False):
+                self._client.answered()
+            if self.head:
+                message = {**message, "body": b""}
         await self._send(message)
 
 
