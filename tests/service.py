@@ -50,14 +50,14 @@ class Service:
 def start_service(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Starts a service that keeps its data in `folder` and waits until it is ready for work."""
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"service-{next(_count)}.log"
+    log = next_log(folder)
     command = [sys.executable, "-c", "from app.cli import main; main()", "serve", "--port", "0"]
     command += ["--data-dir", str(folder / "data"), *arguments]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env={**os.environ, **CALM, **(env or {})})
     service = Service("", process, log)
     try:
-        service = Service(_wait_until_ready(process, log), process, log)
+        service = Service(wait_until_ready(process, log), process, log)
         yield service
     finally:
         service.stop()
@@ -66,7 +66,13 @@ def start_service(folder: Path, *arguments: str, env: Mapping[str, str] | None =
 CALM = {"MODEL_LAB_WORKER_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+def next_log(folder: Path) -> Path:
+    """A file for the standard error of another service."""
+    return folder / f"service-{next(_count)}.log"
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path, pause: float = 0.1) -> str:
+    """Waits until the service that writes to `log` is ready, and returns its address."""
     give_up = time.monotonic() + START_SECONDS
     base_url = ""
     while time.monotonic() < give_up and process.poll() is None:
@@ -78,7 +84,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
                     return base_url
             except httpx.TransportError:
                 pass
-        time.sleep(0.1)
+        time.sleep(pause)
     raise RuntimeError(f"the service at {base_url or 'no address'} is not ready; its log:\n{log.read_text()[-5000:]}")
 
 

@@ -1,0 +1,14 @@
+"""Fixtures of the tests of faults: the forge, and a database of each kind for services to keep their data in."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.forge import Forge, running_forge
+
+
+@pytest.fixture(scope="session")
+def forge() -> Iterator[Forge]:
+    """Starts services in a fraction of a second."""
+    with running_forge() as forge:
+        yield forge
