@@ -10,6 +10,7 @@ Run as `python -m tests.faults.forge FD` by the fixture `forge`, which speaks JS
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -32,6 +33,7 @@ from tests.service import CALM, Service, next_log, wait_until_ready
 START_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+OUT_OF_THE_WAY = 200  # a number that no file here has
 
 
 # --- the tests' side ---
@@ -224,8 +226,10 @@ class WorkerSource:
             time.sleep(0.001)
         os.write(reported, str(os.getpid()).encode())
         os.close(reported)
-        for number, wanted in zip(handed_on, order["numbers"], strict=True):
-            os.dup2(number, wanted, inheritable=True)
+        away = [fcntl.fcntl(number, fcntl.F_DUPFD, OUT_OF_THE_WAY) for number in handed_on]
+        for number, wanted in zip(away, order["numbers"], strict=True):
+            os.dup2(number, wanted)
+            os.close(number)
         kill_points.role = "worker"
         sys.argv = list(order["arguments"])
         app.worker.process.main()
