@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.api.application import make_application
 from app.api.edge import Edge
+from app.api.job_kinds import KINDS
 from app.api.routes.forward import forward_app
 from app.db.engine import Database
 from app.db.heads import HeadReader
@@ -21,6 +22,7 @@ from app.db.migrations import migrate
 from app.observability import configure_logging
 from app.pool.local import LocalPool
 from app.services.idempotency import forget_old_answers
+from app.services.job_runner import JobRunner
 from app.services.lab import Lab
 from app.settings import Settings
 
@@ -55,7 +57,13 @@ async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
         await anyio.to_thread.run_sync(forget_old_answers, database)
         await pool.start()
         logger.info("started", extra={"devices": ", ".join(pool.devices), "database": database.kind})
-        yield Lab(settings=settings, database=database, heads=heads, pool=pool)
+        lab = Lab(settings=settings, database=database, heads=heads, pool=pool)
+        runner = JobRunner(lab, KINDS)
+        await runner.start()
+        try:
+            yield lab
+        finally:
+            await runner.stop(settings.drain_seconds)
     finally:
         await pool.stop()
         heads.close()

@@ -59,6 +59,16 @@ class Settings(BaseSettings):
     )
     deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
     drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")
+    job_lease_seconds: float = Field(
+        30.0, gt=0, description="how long a job is taken for alive after the last sign of the service that runs it"
+    )
+    job_poll_seconds: float = Field(
+        1.0, gt=0, description="how often a service looks for jobs of other processes; its own it sees at once"
+    )
+    job_deadline_seconds: float = Field(86_400.0, gt=0, description="longest time one task of a job may run")
+    job_result_seconds: float = Field(
+        604_800.0, ge=0, description="how long a job that has ended is kept with its result"
+    )
     queue_length: int = Field(512, ge=1, description="requests that may wait for one worker")
     body_bytes: int = Field(1 * GIB, description="largest request body of tensors")
     upload_bytes: int = Field(5 * GIB, description="largest state_dict or artifact that is sent; it streams")

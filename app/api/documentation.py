@@ -71,9 +71,19 @@ def ok(description: str, example: object = None, *, headers: tuple[str, ...] = (
     return response
 
 
+def accepted() -> dict[str, Any]:
+    """The response to a request that preferred to be answered later."""
+    return {
+        "description": "It is done as a job: `Location` says where to look for it (only with `Prefer: respond-async`).",
+        "headers": {name: HEADERS[name] for name in ("Location", "Preference-Applied")},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+    }
+
+
 HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {"description": "The revision, in double quotes.", "schema": {"type": "string"}, "example": '"1"'},
     "Location": {"description": "Where it is.", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "`respond-async`.", "schema": {"type": "string"}},
     "Link": {"description": 'The next page, `rel="next"`; absent on the last.', "schema": {"type": "string"}},
 }
 

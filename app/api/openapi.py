@@ -46,6 +46,7 @@ TAGS = [
         "name": "Files",
         "description": "Save and load: the state_dict of a network, and tensors under names of their own.",
     },
+    {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Health", "description": "For whoever watches over the service."},
     {"name": "Problems", "description": "What each problem code means."},

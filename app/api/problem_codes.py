@@ -67,6 +67,13 @@ _CODES = (
         "A request with the same `Idempotency-Key` has not ended yet. Wait, then send this one again.",
     ),
     ProblemCode(
+        "not-finished",
+        409,
+        "The job has not ended yet",
+        "It waits or runs; `state` says which. Follow its events, ask again later, or cancel it.",
+    ),
+    ProblemCode("cancelled", 409, "The job was cancelled", "Somebody cancelled it, so it has no result."),
+    ProblemCode(
         "device-mismatch",
         409,
         "The devices differ",

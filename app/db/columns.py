@@ -5,7 +5,7 @@ Owned by `app.db`; the tables and the migrations use these so that a value read 
 the order of its keys, and seeds may use all 64 unsigned bits.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -98,9 +98,34 @@ def _sqlite_time(_element: database_time, _compiler: SQLCompiler, **_kw: Any) ->
     return "utc_now()"  # registered on every connection by app.db.engine: SQLite's own clock stops at milliseconds
 
 
+class database_time_after(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL function
+    """The database's clock so many seconds from now: `database_time_after(30.0)`."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(sa.literal(seconds, sa.Double()))
+
+
+@compiles(database_time_after, "postgresql")
+def _postgresql_time_after(element: database_time_after, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)})"
+
+
+@compiles(database_time_after, "sqlite")
+def _sqlite_time_after(element: database_time_after, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"utc_after({compiler.process(element.clauses, **kw)})"
+
+
 def sqlite_utc_now() -> str:
     """What `utc_now()` answers inside SQLite."""
     return datetime.now(UTC).strftime(SQLITE_TIME_FORMAT)
+
+
+def sqlite_utc_after(seconds: float) -> str:
+    """What `utc_after(seconds)` answers inside SQLite."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(SQLITE_TIME_FORMAT)
 
 
 def name_text() -> sa.Text:

@@ -17,7 +17,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.db.columns import sqlite_utc_now
+from app.db.columns import sqlite_utc_after, sqlite_utc_now
 from app.db.failures import is_deadlock, is_refused_write, translate
 from app.errors import Busy
 
@@ -145,6 +145,7 @@ def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
     connection.create_function("utc_now", 0, sqlite_utc_now)
+    connection.create_function("utc_after", 1, sqlite_utc_after)
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts only before the first table is made
     _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")

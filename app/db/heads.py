@@ -25,6 +25,7 @@ FROM networks n JOIN revisions r ON r.network_id = n.id AND r.number = {number}
 WHERE {condition}
 """
 _BY_NAME = _HEAD.format(number="n.head_revision", condition="n.workspace = {0} AND n.name = {0}")
+_BY_ID = _HEAD.format(number="n.head_revision", condition="n.id = {0}")
 _BY_REVISION = _HEAD.format(number="{0}", condition="n.id = {0}")
 
 REMEMBERED = 20_000  # heads; past it the dictionary starts afresh
@@ -68,6 +69,15 @@ class HeadReader:
                 self._heads.close()
                 raise translate(error) or unavailable() from error
 
+    def find_by_id(self, network_id: str) -> Head | None:
+        """The head of a network whatever it is called, or None if it was deleted. Raises Unavailable."""
+        with self._lock:
+            try:
+                return self._heads.find_by_id(network_id)
+            except (sqlite3.Error, psycopg.Error) as error:
+                self._heads.close()
+                raise translate(error) or unavailable() from error
+
     def close(self) -> None:
         with self._lock:
             self._heads.close()
@@ -78,6 +88,8 @@ class _Heads(ABC):
     def find(self, workspace: str, name: str) -> Head | None: ...
     @abstractmethod
     def find_revision(self, network_id: str, revision: int) -> Head | None: ...
+    @abstractmethod
+    def find_by_id(self, network_id: str) -> Head | None: ...
     @abstractmethod
     def close(self) -> None: ...
 
@@ -108,6 +120,10 @@ class _SqliteHeads(_Heads):
         connection = self._connection or self._connect()
         return _head(connection.execute(_BY_REVISION.format("?"), (revision, network_id)).fetchone())
 
+    def find_by_id(self, network_id: str) -> Head | None:
+        connection = self._connection or self._connect()
+        return _head(connection.execute(_BY_ID.format("?"), (network_id,)).fetchone())
+
     def _connect(self) -> sqlite3.Connection:
         self._connection = sqlite3.connect(
             f"file:{quote(self._file)}?mode=ro",
@@ -137,6 +153,9 @@ class _PostgresqlHeads(_Heads):
 
     def find_revision(self, network_id: str, revision: int) -> Head | None:
         return self._read(_BY_REVISION.format("%s"), (revision, network_id))
+
+    def find_by_id(self, network_id: str) -> Head | None:
+        return self._read(_BY_ID.format("%s"), (network_id,))
 
     def _read(self, statement: str, values: tuple[object, ...]) -> Head | None:
         fresh = self._connection is None

@@ -159,3 +159,58 @@ idempotency = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False, default=database_time(), index=True),
 )
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    # the order they came in; a number is never used again
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("workspace", name_text(), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # "forward", "initialize", ...
+    sa.Column("network_id", sa.Text),  # no foreign key: a job outlives its network, and then says so
+    sa.Column("network", name_text()),  # its name when the job was asked for
+    sa.Column("author", sa.Text),
+    sa.Column("priority", sa.Integer, nullable=False),  # 0 is most urgent
+    sa.Column("state", sa.Text, nullable=False),  # "queued", "running", "succeeded", "failed" or "cancelled"
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),  # of workers and services, since the last checkpoint
+    sa.Column("not_before", UtcTime, nullable=False),  # a queued job waits until then
+    sa.Column("lease_token", sa.Text),  # the fence: who runs it says so in every statement
+    sa.Column("lease_until", UtcTime),
+    sa.Column("progress", OrderedJson),
+    sa.Column("last_event", sa.BigInteger, nullable=False),
+    sa.Column("result_status", sa.Integer),
+    sa.Column("result_headers", OrderedJson),  # [[name, value], ...]
+    sa.Column("failure", sa.LargeBinary),  # JSON of the error it ended with
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("started_at", UtcTime),  # the newest attempt
+    sa.Column("finished_at", UtcTime, index=True),
+    sa.Column("request", sa.LargeBinary, nullable=False),  # in the words of its kind
+    sa.Column("checkpoint", sa.LargeBinary),  # where the next attempt goes on, in the words of its kind
+    sa.Column("body", sa.LargeBinary),  # of the request where it is small; else manifest "body"
+    sa.Column("result", sa.LargeBinary),  # bytes where they are few; else manifest "result"
+    sa.Index("ix_jobs_state_priority_number", "state", "priority", "number"),
+    sa.Index("ix_jobs_workspace_number", "workspace", "number"),
+    sa.Index("ix_jobs_workspace_network_number", "workspace", "network", "number"),
+    sqlite_autoincrement=True,
+)
+
+job_events = sa.Table(
+    "job_events",
+    metadata,
+    sa.Column("job", sa.BigInteger, sa.ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),  # 1 for the first of a job
+    sa.Column("type", sa.Text, nullable=False),  # "state" or "progress"
+    sa.Column("data", OrderedJson, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sqlite_with_rowid=False,
+)
+
+job_manifests = sa.Table(  # what a job needs of the store
+    "job_manifests",
+    metadata,
+    sa.Column("job", sa.BigInteger, sa.ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("role", name_text(), primary_key=True),  # "body", "result", or a word of its kind
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

@@ -11,6 +11,8 @@ PATIENCE_SECONDS = 3.0
 
 async def check_readiness(lab: Lab) -> dict[str, str]:
     """Tells what was looked at, each "ok". Raises: Unavailable with all of them when one is not."""
+    if lab.stopping.is_set():
+        raise Unavailable("The service is stopping.", extra={"retry_after_seconds": 5})
     checks = {"database": await _check_database(lab), "workers": "ok" if lab.pool.ready else "no worker answers yet"}
     wrong = [f"{part}: {words}" for part, words in checks.items() if words != "ok"]
     if wrong:

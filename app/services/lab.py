@@ -14,6 +14,7 @@ import anyio.to_thread
 from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
 from app.pool.base import WorkerPool
+from app.services.bell import Bell
 from app.settings import Settings
 
 ResultT = TypeVar("ResultT")
@@ -24,7 +25,8 @@ DEFAULT_WORKSPACE = "default"
 @dataclass(frozen=True)
 class Lab:
     """The parts of a running service. `in_flight` holds the idempotency keys of requests that have not ended, `turns`
-    a lock for each network that is being changed, `catalogs` what workers have told once and for all."""
+    a lock for each network that is being changed, `catalogs` what workers have told once and for all. `bell` rings
+    when something happened to a job; `stopping` is set when the service is told to end."""
 
     settings: Settings
     database: Database
@@ -34,6 +36,8 @@ class Lab:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
+    bell: Bell = field(default_factory=Bell)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def in_thread(work: Callable[[], ResultT]) -> ResultT:

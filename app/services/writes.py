@@ -8,6 +8,7 @@ those of other processes are met by the comparison. Called by the services that 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from app.db import networks, revisions
@@ -56,23 +57,35 @@ async def write_revision(
 
     Raises: NotFound; Stale when `if_match` does not name the head, at the start or at the end; what `work` raises.
     """
+
+    async def prepare() -> Write:
+        return await prepare_revision(name, find_reference(lab, name), work, render, if_match)
+
     async with turn(lab, find_reference(lab, name).network_id):
         for _ in range(MOST_TRIES):
-            try:
-                return await answer_once(lab, retry, lambda: _prepare(lab, name, work, render, if_match))
-            except HeadMoved as moved:
-                if if_match is not None:
-                    raise stale(moved) from None
+            with suppress(HeadMoved):
+                return await answer_once(lab, retry, prepare)
     raise too_contended()
 
 
-async def _prepare(lab: Lab, name: str, work: Work, render: Render, if_match: frozenset[str] | None) -> Write:
-    head = find_reference(lab, name)
+async def prepare_revision(
+    name: str, head: NetworkRef, work: Work, render: Render, if_match: frozenset[str] | None
+) -> Write:
+    """Does the work and gives what makes a revision of it inside a transaction.
+
+    Raises: Stale when `if_match` does not name the head, here or in the transaction, where HeadMoved is raised
+    without an `if_match`; what `work` raises.
+    """
     check_match(name, head.revision, if_match)
     change = await work(head)
 
     def write(connection: Connection) -> Answer:
-        return render(advance(connection, name, head, change))
+        try:
+            return render(advance(connection, name, head, change))
+        except HeadMoved as moved:
+            if if_match is not None:
+                raise stale(moved) from None
+            raise
 
     return write
 

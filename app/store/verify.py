@@ -1,7 +1,7 @@
 """The checker: compares everything in the store with its digest, and names whatever is not as it was stored.
 
 It reads only, in short transactions, beside writers. What is damaged is named with those who use it: networks by
-revision and tensor, artifacts by tensor. Called by the command line; readers check what they read by themselves.
+revision and tensor, artifacts and jobs by tensor. Called by the command line; readers check what they read by themselves.
 """
 
 import os
@@ -57,6 +57,19 @@ _REFERENCES = (
         "manifest {1} is missing: artifact {0!r} needs it",
     ),
     _Reference(
+        "job_manifests",
+        """
+        SELECT j.job, j.role, j.manifest FROM job_manifests j LEFT JOIN manifests m ON m.digest = j.manifest
+        WHERE m.digest IS NULL
+        """,
+        "manifest {2} is missing: job {0} needs it as {1!r}",
+    ),
+    _Reference(
+        "job_events",
+        "SELECT e.job, e.number FROM job_events e LEFT JOIN jobs j ON j.number = e.job WHERE j.number IS NULL",
+        "job {0} is missing: event {1} is one of its own",
+    ),
+    _Reference(
         "manifests",
         """
         SELECT m.name, m.tensor, m.manifest FROM manifest_tensors m LEFT JOIN tensors t ON t.digest = m.tensor
@@ -89,11 +102,12 @@ _HOLDERS = """m.tensor IN (
     AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = b.tensor AND o.position = t.position)
 )"""
 _USERS = """
-SELECT DISTINCT m.name, n.name, r.number, a.name
+SELECT DISTINCT m.name, n.name, r.number, a.name, j.job
 FROM manifest_tensors m
 LEFT JOIN revisions r ON r.manifest = m.manifest LEFT JOIN networks n ON n.id = r.network_id
 LEFT JOIN artifacts a ON a.manifest = m.manifest
-WHERE {condition} AND (n.name IS NOT NULL OR a.name IS NOT NULL) LIMIT 6
+LEFT JOIN job_manifests j ON j.manifest = m.manifest
+WHERE {condition} AND (n.name IS NOT NULL OR a.name IS NOT NULL OR j.job IS NOT NULL) LIMIT 6
 """
 _USERS_OF = {
     "chunk": _USERS.format(condition=_HOLDERS),
@@ -252,12 +266,10 @@ class Verifier:
 
 
 def _user(row: Row) -> str:
-    tensor, network, revision, artifact = row
-    return (
-        f"artifact {artifact!r} ({tensor})"
-        if network is None
-        else f"network {network!r} revision {revision} ({tensor})"
-    )
+    tensor, network, revision, artifact, job = row
+    if network is not None:
+        return f"network {network!r} revision {revision} ({tensor})"
+    return f"artifact {artifact!r} ({tensor})" if artifact is not None else f"job {job} ({tensor})"
 
 
 def _wrong_in_tensor(digest: bytes, row: Row, parts: Sequence[Row]) -> str | None:

@@ -5,13 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from app.api.deps import IfMatchDep, LabDep, NetworkName, RetryDep
-from app.api.documentation import ok, problems
+from app.api.documentation import accepted, ok, problems
+from app.api.jobs import LaterDep, answer_accepted
 from app.api.json_route import JsonRoute
 from app.api.replies import answer_with, reply_of_answer
 from app.api.schemas.initialization import InitializedParameter, InitializeReply, InitializeRequest
 from app.messages import InitializedParameter as Done
 from app.services.idempotency import Answer
-from app.services.initialize import initialize_network
+from app.services.initialize import ask_initialization, initialize_network
+from app.services.jobs import JobRequest, accept_job
+from app.services.references import find_reference
+from app.services.writes import check_match
 
 router = APIRouter(prefix="/v1/networks", tags=["Parameters"], route_class=JsonRoute)
 
@@ -43,6 +47,7 @@ REPLY = {"revision": 2, "initialized": [{"name": "hidden.weight", "shape": [256,
     response_model=InitializeReply,
     responses={
         200: ok("What was initialised.", REPLY, headers=("ETag",)),
+        202: accepted(),
         **problems(
             "malformed",
             "not-found",
@@ -67,16 +72,20 @@ async def initialize(
     body: Annotated[InitializeRequest, Body(openapi_examples=EXAMPLES)],
     if_match: IfMatchDep,
     retry: RetryDep,
+    later: LaterDep,
 ) -> Response:
     """Runs rules, one after the other, each over its modules in the order of `net.apply`. With a `seed` the numbers are
     those that the same calls of `torch.nn.init` draw. A rule that matches nothing is an error, and then nothing is
     changed. Constants and other buffers are left alone."""
+    asked = ask_initialization(lab, body.rules, body.seed, if_match)
+    if later is not None:
+        head = find_reference(lab, name)
+        check_match(name, head.revision, if_match)
+        wanted = JobRequest("initialize", asked, head, name, later.priority)
+        return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
+    return reply_of_answer(await initialize_network(lab, name, asked, retry=retry, render=render))
 
-    def render(done: list[Done], revision: int) -> Answer:
-        items = [InitializedParameter(name=item.name, shape=item.shape, rule=item.rule) for item in done]
-        return answer_with(InitializeReply(revision=revision, initialized=items), revision)
 
-    answer = await initialize_network(
-        lab, name, rules=body.rules, seed=body.seed, if_match=if_match, retry=retry, render=render
-    )
-    return reply_of_answer(answer)
+def render(done: list[Done], revision: int) -> Answer:
+    items = [InitializedParameter(name=item.name, shape=item.shape, rule=item.rule) for item in done]
+    return answer_with(InitializeReply(revision=revision, initialized=items), revision)

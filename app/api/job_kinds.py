@@ -1,0 +1,14 @@
+"""The kinds of jobs there are, each bound to what writes its answer: the table that `app.main` hands to the runner.
+
+A new kind is an entry here, and an attempt among the services (see `app.services.job_context`).
+"""
+
+from functools import partial
+
+from app.api.routes import initialize
+from app.services.initialize import initialize_later
+from app.services.job_context import Kinds
+
+KINDS: Kinds = {
+    "initialize": partial(initialize_later, render=initialize.render),
+}

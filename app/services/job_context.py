@@ -1,0 +1,189 @@
+"""What one attempt of a job is given: its request, its network, a way to workers, and a fence around what it keeps.
+
+A kind of job is an async function from this context to a `Write`, which makes the result inside the transaction that
+ends the job:
+
+    async def attempt(job: JobContext) -> Write: ...
+
+It may be run again from the start, after the death of a worker or a service, by any process; so it has no effect of
+its own but through `checkpoint` and the `Write`. When the job is cancelled, or the attempt given up for dead, the
+function is cancelled at its next `await`. Made by `app.services.job_runner`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from app.db import jobs, leases
+from app.db.engine import Connection
+from app.db.jobs import JobRow
+from app.db.leases import Claimed, LeaseLost
+from app.db.wakeups import wake_others
+from app.errors import Busy, LabError, NotFound, Unavailable
+from app.messages import NetworkRef, Reply, Task
+from app.services.idempotency import Answer, Write
+from app.services.job_bytes import INLINE_BYTES, keep_bytes, read_bytes
+from app.services.lab import Lab, in_thread
+
+PROGRESS_SECONDS = 0.5  # between two reports of one job that are written
+
+RequestT = TypeVar("RequestT", bound=msgspec.Struct)
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class StoredAnswer(Answer):
+    """An answer whose body is in the store."""
+
+    manifest: str = ""
+
+
+class JobContext:
+    """One attempt. `lab` is that of the job's workspace."""
+
+    def __init__(self, lab: Lab, claimed: Claimed) -> None:
+        self.lab = lab
+        self.job: JobRow = claimed.job
+        self.resume: bytes | None = claimed.checkpoint  # the note of the newest checkpoint, None: from the start
+        self._lease = claimed.lease
+        self._request = claimed.request
+        self._progress: dict[str, object] | None = None  # what is not told yet
+        self._news = asyncio.Event()
+
+    def request(self, kind: type[RequestT]) -> RequestT:
+        """What was asked for, in the words of the job's kind."""
+        return msgspec.msgpack.decode(self._request, type=kind)
+
+    async def body(self) -> bytes:
+        """The body that came with the request, byte for byte."""
+
+        def read() -> tuple[bytes | None, str | None]:
+            with self.lab.database.reading() as connection:
+                inline = jobs.read_body(connection, self.job.number)
+                found = None if inline is not None else jobs.find_manifests(connection, self.job.number).get("body")
+                return inline, found
+
+        inline, manifest = await in_thread(read)
+        if inline is not None:
+            return inline
+        return b"" if manifest is None else await read_bytes(self.lab, manifest)
+
+    async def manifests(self) -> dict[str, str]:
+        """Digests of what the job holds in the store, by role."""
+
+        def read() -> dict[str, str]:
+            with self.lab.database.reading() as connection:
+                return jobs.find_manifests(connection, self.job.number)
+
+        return await in_thread(read)
+
+    def network(self) -> NetworkRef:
+        """The job's network at its head, whatever it is called by now. Raises: NotFound when it was deleted."""
+        head = self.lab.heads.find_by_id(self.job.network_id or "")
+        if head is None:
+            raise NotFound(f"The network {self.job.network!r} was deleted before the job was done.")
+        return NetworkRef(head.network_id, head.revision, head.manifest, head.dtype, head.device)
+
+    async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
+        """Runs a task on a worker, in the lane of jobs. Raises: what the pool raises."""
+        seconds = deadline_seconds or self.lab.settings.job_deadline_seconds
+        return await self.lab.pool.submit(task, device=device, deadline_seconds=seconds)
+
+    def progress(self, fraction: float | None = None, **detail: object) -> None:
+        """Tells how far the job has come: `fraction` from 0 to 1 where it is known, and JSON values in its own words.
+
+        Cheap: of what is told in quick succession only the newest is written and sent to followers.
+        """
+        self._progress = {"fraction": fraction, **detail}
+        self._news.set()
+
+    async def checkpoint(
+        self, write: Callable[[Connection], ResultT], *, note: bytes = b"", manifests: Mapping[str, str] | None = None
+    ) -> ResultT:
+        """Keeps a part of the work for good: runs `write` in a transaction whose first statement is the fence.
+
+        The next attempt finds `note` in `resume`, and what `manifests` (role -> digest) put in place of earlier ones.
+        Raises: LeaseLost, which the caller lets pass; what `write` raises, and then nothing is kept.
+        """
+
+        def keep() -> ResultT:
+            with self.lab.database.transaction() as connection:
+                seconds = self.lab.settings.job_lease_seconds
+                leases.checkpoint(connection, self._lease, note, manifests or {}, seconds)
+                return write(connection)
+
+        result = await in_thread(keep)
+        self.resume = note
+        return result
+
+    async def keep(self, answer: Answer) -> Answer:
+        """Puts a large body of the answer into the store ahead of the transaction that ends the job."""
+        if len(answer.body) <= INLINE_BYTES:
+            return answer
+        manifest = await keep_bytes(self.lab, answer.body)
+        return StoredAnswer(answer.status, answer.headers, b"", manifest)
+
+    # --- for the runner ---
+
+    async def report_progress(self) -> None:
+        """Writes what is told, now and then, until it is cancelled or the lease is lost."""
+        with suppress(LeaseLost):
+            while True:
+                await self._news.wait()
+                await self.flush_progress()
+                await asyncio.sleep(PROGRESS_SECONDS)
+
+    async def flush_progress(self) -> None:
+        """Writes what is not told yet. A database that is away loses one report. Raises: LeaseLost."""
+        self._news.clear()
+        progress, self._progress = self._progress, None
+        if progress is None:
+            return
+
+        def report() -> None:
+            with self.lab.database.transaction() as connection:
+                leases.report(connection, self._lease, progress)
+                wake_others(connection)
+
+        with suppress(Unavailable, Busy):
+            await in_thread(report)
+            self.lab.bell.ring()
+
+    async def finish(self, write: Write) -> None:
+        """Ends the job with what `write` makes. Raises: LeaseLost; what `write` raises, and then nothing is kept."""
+
+        def end() -> None:
+            with self.lab.database.transaction() as connection:
+                leases.finish(connection, self._lease)
+                answer = write(connection)
+                manifest = answer.manifest if isinstance(answer, StoredAnswer) else None
+                leases.keep_result(
+                    connection,
+                    self.job.number,
+                    status=answer.status,
+                    headers=answer.headers,
+                    body=None if manifest else answer.body,
+                    manifest=manifest,
+                )
+                wake_others(connection)
+
+        await in_thread(end)
+        self.lab.bell.ring()
+
+
+Attempt = Callable[[JobContext], Awaitable[Write]]
+Kinds = Mapping[str, Attempt]
+
+
+def is_death(error: LabError) -> bool:
+    """True for what counts against a job as the death of a worker."""
+    return isinstance(error, Unavailable) and error.code in ("worker-died", "device-failed")
+
+
+def is_passing(error: LabError) -> bool:
+    """True for what may well be over in a moment and says nothing of the job: a database or a worker that is away."""
+    return isinstance(error, Unavailable | Busy) and not is_death(error)
