@@ -8,6 +8,7 @@ from app.api.problem_codes import CODES
 
 NULL = "\0null"
 SAVES_AS = "x-saves-as"  # of an operation that answers with a file: what the file is called in its curl line
+WITH_HEADERS = "x-headers"  # of an example: headers that its curl line sends
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _BINARY_WORDS = {
     NPY: "One NumPy array.",

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from app.api.documentation import NULL, SAVES_AS
+from app.api.documentation import NULL, SAVES_AS, WITH_HEADERS
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
 from app.api.schemas.initialization import RULES_SCHEMA
@@ -114,20 +114,21 @@ def _with_references(value: Any) -> Any:
 
 
 def _add_curl(path: str, method: str, operation: dict[str, Any]) -> None:
-    lines = [curl_line(path, method, operation, example) for example in body_examples(operation) or [None]]
+    lines = [curl_line(path, method, operation, example) for example in body_examples(operation) or [{}]]
     operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": line} for line in lines]
     shown = "\n".join(lines)  # all of them: a later operation may need what the second one makes
     operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{shown}\n```".strip()
 
 
-def body_examples(operation: dict[str, Any]) -> list[Any]:
-    """The JSON bodies that an operation gives as examples, in their order."""
+def body_examples(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an operation gives as examples of its JSON body, in their order."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    return [example["value"] for example in content.get("examples", {}).values()]
+    return list(content.get("examples", {}).values())
 
 
-def curl_line(path: str, method: str, operation: dict[str, Any], body: Any) -> str:
+def curl_line(path: str, method: str, operation: dict[str, Any], example: dict[str, Any]) -> str:
     """The operation as a shell command against a service on this machine."""
+    body = example.get("value")
     query: dict[str, str] = {}
     for parameter in operation.get("parameters", ()):
         examples = list(parameter.get("examples", {}).values())
@@ -139,6 +140,8 @@ def curl_line(path: str, method: str, operation: dict[str, Any], body: Any) -> s
     if method != "get" and not (method == "post" and body is not None):
         words += ["-X", method.upper()]
     words.append(BASE_URL + path + (f"?{urlencode(query)}" if query else ""))
+    for name, value in example.get(WITH_HEADERS, {}).items():
+        words += ["-H", f"{name}: {value}"]
     if body is not None:
         words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
     if SAVES_AS in operation:

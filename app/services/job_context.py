@@ -24,7 +24,7 @@ from app.db.jobs import JobRow
 from app.db.leases import Claimed, LeaseLost
 from app.db.wakeups import wake_others
 from app.errors import Busy, LabError, NotFound, Unavailable
-from app.messages import NetworkRef, Reply, Task
+from app.messages import NetworkRef, Progress, Reply, Task
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, keep_bytes, read_bytes
 from app.services.lab import Lab, in_thread
@@ -88,10 +88,41 @@ class JobContext:
             raise NotFound(f"The network {self.job.network!r} was deleted before the job was done.")
         return NetworkRef(head.network_id, head.revision, head.manifest, head.dtype, head.device)
 
-    async def submit(self, task: Task, *, device: str | None = None, deadline_seconds: float | None = None) -> Reply:
-        """Runs a task on a worker, in the lane of jobs. Raises: what the pool raises."""
-        seconds = deadline_seconds or self.lab.settings.job_deadline_seconds
-        return await self.lab.pool.submit(task, device=device, deadline_seconds=seconds)
+    async def submit(
+        self,
+        task: Task,
+        *,
+        device: str | None = None,
+        deadline_seconds: float | None = None,
+        on_progress: Callable[[Progress], Awaitable[None]] | None = None,
+    ) -> Reply:
+        """Runs a task on a worker, in the lane of jobs (None: the setting's deadline for jobs).
+
+        `on_progress` is awaited for one message of the task after the other, and for all of them before the reply is
+        given; what it raises withdraws the task. Without it they are told as the job's progress.
+
+        Raises: what the pool raises.
+        """
+        arrived: asyncio.Queue[Progress | None] = asyncio.Queue()
+        reply = asyncio.ensure_future(
+            self.lab.pool.submit(
+                task,
+                device=device,
+                deadline_seconds=deadline_seconds or self.lab.settings.job_deadline_seconds,
+                lane="jobs",
+                on_progress=arrived.put_nowait,
+            )
+        )
+        reply.add_done_callback(lambda _: arrived.put_nowait(None))
+        try:
+            while (message := await arrived.get()) is not None:
+                await (on_progress or self._pass_on)(message)
+            return await reply
+        finally:
+            reply.cancel()
+
+    async def _pass_on(self, message: Progress) -> None:
+        self.progress(message.fraction, **msgspec.json.decode(message.detail, type=dict[str, object]))
 
     def progress(self, fraction: float | None = None, **detail: object) -> None:
         """Tells how far the job has come: `fraction` from 0 to 1 where it is known, and JSON values in its own words.

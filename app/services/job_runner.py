@@ -1,8 +1,8 @@
 """Runs jobs: claims them, keeps their leases alive, ends them, and gives up for dead those of other processes.
 
-Each service process has one. Jobs of one device run one after the other, those of other devices beside them, in the
-pool's lane for jobs. Between its statements a job belongs to whoever holds its lease; this file never trusts that it
-still does. Wired by `app.main`, which hands over the kinds of jobs there are.
+Each service process has one. It runs as many jobs on each device as the pool has workers for jobs there. Between its
+statements a job belongs to whoever holds its lease; this file never trusts that it still does. Wired by `app.main`,
+which hands over the kinds of jobs there are.
 """
 
 import asyncio
@@ -122,10 +122,12 @@ class JobRunner:
     # --- claiming ---
 
     def _has_room(self) -> bool:
-        return not self._lab.stopping.is_set() and len(self._running) < len(self._lab.pool.devices)
+        places = len(self._lab.pool.devices) * self._lab.settings.job_workers
+        return not self._lab.stopping.is_set() and len(self._running) < places
 
     def _claim_one(self, connection: Connection) -> Claimed | None:
-        busy = {one.claimed.device for one in self._running.values() if one.claimed.device is not None}
+        at_work = Counter(one.claimed.device for one in self._running.values() if one.claimed.device is not None)
+        busy = [device for device, count in at_work.items() if count >= self._lab.settings.job_workers]
         seconds = self._lab.settings.job_lease_seconds
         claimed = leases.claim(connection, kinds=list(self._kinds), lease_seconds=seconds, busy_devices=busy)
         if claimed is not None:

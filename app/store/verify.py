@@ -1,7 +1,7 @@
 """The checker: compares everything in the store with its digest, and names whatever is not as it was stored.
 
 It reads only, in short transactions, beside writers. What is damaged is named with those who use it: networks by
-revision and tensor, artifacts and jobs by tensor. Called by the command line; readers check what they read by themselves.
+revision and tensor, artifacts and jobs by tensor. Called by the command line; readers check what they read themselves.
 """
 
 import os

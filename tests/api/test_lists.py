@@ -24,6 +24,9 @@ def lists(service) -> dict[str, str]:
         edit = {"edits": [{"index": "0", "value": i}]}
         assert service.patch(f"{path}/parameters/0.bias", json=edit).status_code == 200
         assert service.put(f"{path}/checkpoints/tag{i}").status_code == 201
+        rules = {"rules": [{"parameters": {"bias": "zeros_()"}}]}
+        later = {"Prefer": "respond-async"}
+        assert service.post(f"{path}/initialize", json=rules, headers=later).status_code == 202
     document = service.get("/openapi.json").json()
     found = {}
     for route, item in document["paths"].items():
@@ -53,6 +56,7 @@ def test_there_are_the_lists_that_the_interface_has(lists):
         "/v1/catalog/layers",
         "/v1/catalog/functions",
         "/v1/catalog/initializers",
+        "/v1/jobs",
     } <= set(lists)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from app.api.deps import IfMatchDep, LabDep, NetworkName, RetryDep
-from app.api.documentation import accepted, ok, problems
+from app.api.documentation import WITH_HEADERS, accepted, ok, problems
 from app.api.jobs import LaterDep, answer_accepted
 from app.api.json_route import JsonRoute
 from app.api.replies import answer_with, reply_of_answer
@@ -26,6 +26,11 @@ EXAMPLES = {
             "rules": [{"module_type": "Linear", "parameters": {"weight": "normal_(std=0.01)", "bias": "zeros_()"}}],
             "seed": 7,
         },
+    },
+    "later": {
+        "summary": "The same as a job: the reply says where to look for it",
+        "value": {"rules": [{"module_type": "Linear", "parameters": {"bias": "zeros_()"}}]},
+        WITH_HEADERS: {"Prefer": "respond-async"},
     },
     "own": {
         "summary": "An initialiser of one's own, for one layer",

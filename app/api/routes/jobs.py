@@ -1,6 +1,6 @@
 """Jobs: `GET /v1/jobs`, and what can be asked of one: how it is, what happened, its result; cancel it, delete it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -13,8 +13,7 @@ from app.api.deps import LabDep, PageDep
 from app.api.documentation import ok, problems
 from app.api.jobs import job_of
 from app.api.json_route import JsonRoute
-from app.api.paging import link_to_next, number_of, token_of
-from app.api.replies import reply_of_model
+from app.api.replies import reply_of_model, reply_of_page
 from app.api.schemas.jobs import Job, JobPage, JobState
 from app.api.streams import is_head
 from app.db.job_events import EventRow
@@ -80,13 +79,12 @@ async def list_page(
 ) -> Response:
     """The newest first."""
     wanted = JobFilter(state=state, kind=kind, network=network)
-    rows = await list_jobs(lab, wanted, before=number_of(page.after), limit=page.size + 1)
-    items = [job_of(row) for row in rows[: page.size]]
-    token = token_of(items[-1].id) if len(rows) > page.size else None
-    reply = reply_of_model(JobPage(items=items, next_page_token=token))
-    if token is not None:
-        reply.headers["link"] = link_to_next(request.url.path, request.query_params.multi_items(), token)
-    return reply
+    rows = await list_jobs(lab, wanted, before=page.number, limit=page.limit)
+
+    def make(shown: Sequence[JobRow], token: str | None) -> Response:
+        return reply_of_model(JobPage(items=[job_of(row) for row in shown], next_page_token=token))
+
+    return reply_of_page(request, page, rows, lambda row: row.number, make)
 
 
 @router.get(

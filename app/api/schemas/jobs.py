@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.schemas.pages import NextPageToken
 from app.api.schemas.problems import Problem
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -47,4 +48,4 @@ class JobPage(BaseModel):
     """A page of jobs, the newest first."""
 
     items: list[Job]
-    next_page_token: str | None = Field(description="Give it as `page_token` to have the next page; null on the last.")
+    next_page_token: NextPageToken
