@@ -87,7 +87,7 @@ def in_pages(service: httpx.Client, url: str, size: int) -> list[dict]:
 
 
 def name_of(item: dict) -> object:
-    return item.get("name") or item.get("type") or item.get("tag") or item["revision"]
+    return item.get("name") or item.get("type") or item.get("tag") or item.get("id") or item["revision"]
 
 
 def test_a_list_that_ends_by_itself_comes_whole_unless_fewer_are_asked_for(service):

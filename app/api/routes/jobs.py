@@ -88,18 +88,6 @@ async def list_page(
 
 
 @router.get(
-    "/{id}",
-    operation_id="get_job",
-    summary="Look at a job",
-    response_model=Job,
-    responses={200: ok("The job.", EXAMPLE), **problems("not-found")},
-)
-async def get(lab: LabDep, job_id: JobId) -> Response:
-    """How it is now. A job that has ended is kept for a time that the operator sets."""
-    return reply_of_model(job_of(await find_job(lab, job_id)))
-
-
-@router.get(
     "/{id}/events",
     operation_id="follow_job",
     summary="Follow a job",
@@ -189,6 +177,18 @@ async def cancel(lab: LabDep, job_id: JobId) -> Response:
     """Ends a job that waits or runs: whatever it has not kept by now is never kept. What it kept on its way, such as
     the checkpoints of a training, stays. A job that has ended already stays as it is; the reply tells how."""
     return reply_of_model(job_of(await cancel_job(lab, job_id)))
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_job",
+    summary="Look at a job",
+    response_model=Job,
+    responses={200: ok("The job.", EXAMPLE), **problems("not-found")},
+)
+async def get(lab: LabDep, job_id: JobId) -> Response:
+    """How it is now. A job that has ended is kept for a time that the operator sets."""
+    return reply_of_model(job_of(await find_job(lab, job_id)))
 
 
 @router.delete(
