@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -49,6 +50,7 @@ class WorkerProcess(asyncio.Protocol):
         self._reader: FrameReader[Reply | Ready | Progress] = FrameReader(Reply | Ready | Progress)
         self._withdrawals: Withdrawals | None = None
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,6 +74,7 @@ class WorkerProcess(asyncio.Protocol):
             theirs.close()
             os.close(cells)
         ours.setblocking(False)
+        self._socket = ours.dup()  # the transport closes its own when it likes
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self, sock=ours)
         self.send(0, Start(device=device, lane=lane, settings=settings.model_dump_json().encode()))
@@ -80,6 +83,19 @@ class WorkerProcess(asyncio.Protocol):
         """Puts a message on its way; does nothing when the worker has gone (its death is reported instead)."""
         if self._transport is not None:
             self._transport.write(frame(sequence, message))
+
+    def wait_awake(self, seconds: float) -> None:
+        """Looks for bytes of the worker for `seconds` at most, leaving the loop no turn, and takes what is there.
+
+        For a caller who knows that nothing else runs: to sleep and be woken takes longer than most replies. What it
+        leaves, the end of the stream too, comes by way of the loop.
+        """
+        until = time.monotonic() + seconds
+        while self._socket is not None and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                if data := self._socket.recv(SOCKET_BUFFER_BYTES, socket.MSG_DONTWAIT):
+                    self.data_received(data)
+                return
 
     def withdraw(self, sequence: int) -> None:
         """Lets the worker break off or pass over one of the tasks it holds; it answers that one all the same."""
@@ -134,6 +150,9 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         self._transport = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         asyncio.ensure_future(self._report_death())  # noqa: RUF006  # the loop runs on; nothing waits for it
 
     async def _report_death(self) -> None:

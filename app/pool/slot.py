@@ -7,6 +7,7 @@ Knows nothing of what tasks mean, nor of the other places. Used by `app.pool.loc
 import asyncio
 import itertools
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # after so many a task is not tried again
+AWAKE_SECONDS = 0.0003  # most that a lone request's reply is waited for awake; longer ones gain nothing
+ROOM_TO_WAIT_AWAKE = len(os.sched_getaffinity(0)) > 1  # on one core the worker needs the time itself
 SLOW_START_SECONDS = 5.0  # longest wait before the next try when workers die while starting, again and again
 
 
@@ -51,6 +54,7 @@ class Slot:
         self._settings = settings
         self._sequences = itertools.count(1)  # without gaps among those held
         self._head_since = 0.0  # when the first of `_held` began to run
+        self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
         self._deaths_while_starting = 0
         self._kill_reason: LabError | None = None
         self._stopping = False
@@ -93,10 +97,20 @@ class Slot:
         self._waiting.append(pending)
         self._send_ahead()
         try:
+            if self.queue == 1:
+                await self._wait_awake(pending)
             return await future
         except asyncio.CancelledError:
             self._withdraw(pending)
             raise
+
+    async def _wait_awake(self, pending: _Pending) -> None:
+        """Spares the only request there is the time that sleeping and waking take, where replies come quickly."""
+        if not ROOM_TO_WAIT_AWAKE or self._reply_seconds > AWAKE_SECONDS:
+            return
+        await asyncio.sleep(0)  # others that came meanwhile get their turn; then nobody is made to wait
+        if self.queue == 1 and pending in self._held.values() and self._process is not None:
+            self._process.wait_awake(AWAKE_SECONDS)
 
     def sweep(self, now: float) -> None:
         """Kills a worker whose task runs too long, and answers those that have waited too long."""
@@ -164,7 +178,9 @@ class Slot:
 
     def _reply(self, sequence: int, reply: Reply) -> None:
         pending = self._held.pop(sequence, None)
-        self._head_since = self.idle_since = time.monotonic()
+        now = time.monotonic()
+        self._reply_seconds = (self._reply_seconds + now - self._head_since) / 2
+        self._head_since = self.idle_since = now
         if pending is None:
             return
         if not pending.future.done():

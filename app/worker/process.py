@@ -29,7 +29,7 @@ from app.worker.turn import Turn, Withdrawn
 logger = logging.getLogger(__name__)
 
 RECEIVE_BYTES = 2**20
-AWAKE_SECONDS = 0.0005  # spent awake before sleeping: waking takes longer than most small networks run
+AWAKE_SECONDS = 0.001  # spent awake before sleeping: waking takes longer than most small networks run
 PR_SET_PDEATHSIG = 1
 MEMORY_SHARE = 0.8  # of the machine's memory, for all CPU workers together
 JOB_NICENESS = 5  # where processors are short, requests go before jobs
