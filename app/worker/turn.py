@@ -9,9 +9,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from app.messages import Progress, Withdrawals
 from app.messages.withdrawals import SIGNAL
+
+AGAIN_SECONDS = 0.01
+_IMPORTING = "<frozen importlib._bootstrap>"
 
 
 class Withdrawn(BaseException):
@@ -36,7 +40,14 @@ class Turn:
 
     def listen(self) -> None:
         """Heeds the pool's signal from now on."""
-        signal.signal(SIGNAL, lambda *_: self.check())
+        signal.signal(SIGNAL, self._heed)
+        signal.signal(signal.SIGALRM, self._heed)
+
+    def _heed(self, _signal: int, frame: FrameType | None) -> None:
+        if self._open and _imports(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)  # half a module would stay in this process for ever
+        else:
+            self.check()
 
     def begin(self, sequence: int) -> bool:
         """False when the task was withdrawn while it waited; else Withdrawn may be raised at any time until `end`."""
@@ -70,3 +81,12 @@ class Turn:
         """Tells whoever waits how far it is: `fraction` from 0 to 1, `detail` a JSON object. Raises: Withdrawn."""
         with self.uninterrupted():  # half a message would spoil all that follow
             self._send(self._sequence, Progress(fraction, detail))
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: PyTorch imports some of its own when they are first needed."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
