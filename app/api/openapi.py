@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from app.api.documentation import NULL, SAVES_AS, WITH_HEADERS
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
+from app.api.schemas.gradients import BackwardRequest
 from app.api.schemas.initialization import RULES_SCHEMA
 from app.api.schemas.parameters import EditRequest, ReplaceRequest
 from app.api.schemas.problems import Problem
@@ -41,6 +42,7 @@ TAGS = [
     {"name": "Forward", "description": "Run a network."},
     {"name": "Modules", "description": "The tree that `print(net)` prints."},
     {"name": "Parameters", "description": "What a network has learnt: names, shapes, values."},
+    {"name": "Gradients", "description": "What a loss would have the parameters and the inputs do."},
     {"name": "Revisions", "description": "Every change, kept: compare, go back, tag."},
     {
         "name": "Files",
@@ -79,6 +81,7 @@ def _add_schemas(document: dict[str, Any]) -> None:
             (Problem, "serialization"),
             (ForwardRequest, "validation"),
             (ForwardReply, "serialization"),
+            (BackwardRequest, "validation"),
             (TensorToRead, "validation"),
             (ArtifactReference, "validation"),
             (EditRequest, "validation"),

@@ -83,6 +83,12 @@ _CODES = (
         "tied-conflict", 409, "Tied parameters disagree", "Two names of one tied parameter were given different values."
     ),
     ProblemCode(
+        "stale-gradients",
+        409,
+        "The gradients belong to another revision",
+        "The network changed since they were made, so nothing is added to them. Clear them, or begin anew.",
+    ),
+    ProblemCode(
         "stale-revision",
         412,
         "It has changed since you read it",
@@ -110,6 +116,12 @@ _CODES = (
     ),
     ProblemCode("bad-query", 422, "A query parameter is wrong", "`detail` says which, and what it may be."),
     ProblemCode("bad-request", 422, "Something in the body is wrong", "`errors` points at it."),
+    ProblemCode(
+        "no-gradient",
+        422,
+        "The loss has no gradient",
+        "It depends on no input of floating numbers and on no parameter that is trained.",
+    ),
     ProblemCode("missing-input", 422, "An input is missing", "`detail` names the inputs that the network takes."),
     ProblemCode("unprocessable", 422, "The request was understood, but it cannot be done", "`detail` says why."),
     ProblemCode("unknown-key", 422, "A field is unknown", "`errors` points at it; fields that exist are listed."),

@@ -95,8 +95,10 @@ def find(connection: sa.Connection, workspace: str, name: str, *, lock: bool = F
     return None if row is None else _row(row)
 
 
-def find_by_id(connection: sa.Connection, network_id: str) -> NetworkRow | None:
-    row = connection.execute(sa.select(*_ROW).where(networks.c.id == network_id)).mappings().one_or_none()
+def find_by_id(connection: sa.Connection, network_id: str, *, lock: bool = False) -> NetworkRow | None:
+    """Finds a network whatever it is called; with `lock` nobody else changes it before this transaction ends."""
+    statement = sa.select(*_ROW).where(networks.c.id == network_id)
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
     return None if row is None else _row(row)
 
 

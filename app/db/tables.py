@@ -137,6 +137,19 @@ checkpoints = sa.Table(
     sa.Index("ix_checkpoints_network_id_number", "network_id", "number"),
 )
 
+gradients = sa.Table(  # what the last backward of a network left, or several that were added up
+    "gradients",
+    metadata,
+    sa.Column("network_id", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),  # of the revision they belong to
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
+    sa.Column("passes", sa.BigInteger, nullable=False),  # how many were added up
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
+    sa.ForeignKeyConstraint(["network_id", "number"], ["revisions.network_id", "revisions.number"], ondelete="CASCADE"),
+    sa.Index("ix_gradients_network_id_number", "network_id", "number"),
+)
+
 blocks = sa.Table(
     "blocks",
     metadata,

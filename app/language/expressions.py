@@ -174,7 +174,7 @@ class ExpressionCleaner:
         return ast.Attribute(self.clean(node.value), self.name(node.attr, line, max(column, 1)), ast.Load())
 
     def _call(self, node: ast.Call) -> ast.expr:
-        if not isinstance(node.func, ast.Name | ast.Attribute | ast.Subscript):
+        if not isinstance(node.func, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
             raise refuse(
                 node, 'only functions, methods and children are called, as relu(x), x.abs(), self["block 0"](x)'
             )

@@ -34,6 +34,7 @@ FORBIDDEN_KEYWORDS = {
     "memory_format": "leave memory_format out",
     "names": "dimensions have no names here; leave names out",
     "non_blocking": "leave non_blocking out",
+    "distance_function": "functions are no values here; leave distance_function out",
 }
 
 _CHILDREN = "the children in their order are children(), as in for block in children()"

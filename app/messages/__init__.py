@@ -21,6 +21,7 @@ from app.messages.architectures import (
 from app.messages.base import Encoded, Message, NetworkRef
 from app.messages.forward import Mode, RunForward
 from app.messages.frames import FrameReader, frame
+from app.messages.gradients import Backpropagated, DescribeGradients, RunBackward
 from app.messages.parameters import (
     Changed,
     EditParameter,
@@ -28,6 +29,7 @@ from app.messages.parameters import (
     Initialized,
     InitializedParameter,
     ListParameters,
+    Of,
     ParameterInfo,
     ParameterList,
     ReadHistogram,
@@ -55,6 +57,8 @@ Task = (
     | CheckBlock
     | BuildNetwork
     | RunForward
+    | RunBackward
+    | DescribeGradients
     | ListModules
     | ListParameters
     | ReadParameter
@@ -81,11 +85,13 @@ Reply = (
     | Kept
     | Initialized
     | Updated
+    | Backpropagated
     | Status
     | Failure
 )
 
 __all__ = [
+    "Backpropagated",
     "BlockChecked",
     "BuildNetwork",
     "Built",
@@ -94,6 +100,7 @@ __all__ = [
     "CheckBlock",
     "Checked",
     "CompareRevisions",
+    "DescribeGradients",
     "DescribeState",
     "EditParameter",
     "Encoded",
@@ -111,6 +118,7 @@ __all__ = [
     "Message",
     "Mode",
     "NetworkRef",
+    "Of",
     "ParameterInfo",
     "ParameterList",
     "Progress",
@@ -122,6 +130,7 @@ __all__ = [
     "Reply",
     "ReportStatus",
     "Resident",
+    "RunBackward",
     "RunForward",
     "ShapeSpec",
     "Start",

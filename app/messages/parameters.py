@@ -17,22 +17,30 @@ class ListParameters(Message, frozen=True):
     limit: int | None = None
 
 
+Of = Literal["value", "gradient"]
+
+
 class ReadParameter(Message, frozen=True):
-    """Read one parameter or buffer, or the part `index` (a NumPy basic index) of it. Reply: `Encoded`."""
+    """Read one parameter or buffer, or the part `index` (a NumPy basic index) of it. Reply: `Encoded`.
+
+    `of` says which of its two tensors a binary reply holds; JSON holds both.
+    """
 
     network: NetworkRef
     parameter: str  # a state_dict name, or with positions: "[0][1].bias"
     index: str | None
     accept: str
+    of: Of = "value"
 
 
 class ReadHistogram(Message, frozen=True):
-    """Count the values of one parameter or buffer, or of the part `index` of it. Reply: `Encoded` (JSON)."""
+    """Count the values of one parameter or buffer, or of its gradient, or of a part. Reply: `Encoded` (JSON)."""
 
     network: NetworkRef
     parameter: str
     index: str | None
     bins: int
+    of: Of = "value"
 
 
 class ReplaceParameter(Message, frozen=True):

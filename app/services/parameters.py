@@ -11,6 +11,7 @@ from app.messages import (
     Encoded,
     ListParameters,
     NetworkRef,
+    Of,
     ParameterInfo,
     ParameterList,
     ReadHistogram,
@@ -40,23 +41,38 @@ async def list_parameters(
 
 
 async def read_parameter(
-    lab: Lab, name: str, parameter: str, *, index: str | None, media_type: str, revision: int | None = None
+    lab: Lab,
+    name: str,
+    parameter: str,
+    *,
+    index: str | None,
+    media_type: str,
+    revision: int | None = None,
+    of: Of = "value",
 ) -> tuple[Encoded, int]:
     """Reads one parameter or buffer, or the part of it that `index` names; the revision comes with it.
 
-    Raises: NotFound for the network, the revision or the parameter; Unprocessable `bad-index`.
+    JSON holds its gradient too; of the two a binary reply holds the one that `of` says. Raises: NotFound for the
+    network, the revision, the parameter or the gradient; Unprocessable `bad-index`.
     """
     network = find_reference_at(lab, name, revision)
-    task = ReadParameter(network=network, parameter=parameter, index=index, accept=media_type)
+    task = ReadParameter(network=network, parameter=parameter, index=index, accept=media_type, of=of)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision
 
 
 async def read_histogram(
-    lab: Lab, name: str, parameter: str, *, index: str | None, bins: int, revision: int | None = None
+    lab: Lab,
+    name: str,
+    parameter: str,
+    *,
+    index: str | None,
+    bins: int,
+    revision: int | None = None,
+    of: Of = "value",
 ) -> tuple[Encoded, int]:
-    """Counts the values of one parameter or buffer, or of the part of it that `index` names. Raises as above."""
+    """Counts the values of one parameter or buffer, of its gradient, or of a part. Raises as above."""
     network = find_reference_at(lab, name, revision)
-    task = ReadHistogram(network=network, parameter=parameter, index=index, bins=bins)
+    task = ReadHistogram(network=network, parameter=parameter, index=index, bins=bins, of=of)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision
 
 

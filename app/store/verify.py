@@ -1,7 +1,8 @@
 """The checker: compares everything in the store with its digest, and names whatever is not as it was stored.
 
 It reads only, in short transactions, beside writers. What is damaged is named with those who use it: networks by
-revision and tensor, artifacts and jobs by tensor. Called by the command line; readers check what they read themselves.
+revision and tensor, artifacts, gradients and jobs by tensor. Called by the command line; readers check what they read
+themselves.
 """
 
 import os
@@ -70,6 +71,14 @@ _REFERENCES = (
         "job {0} is missing: event {1} is one of its own",
     ),
     _Reference(
+        "gradients",
+        """
+        SELECT n.name, g.number, g.manifest FROM gradients g LEFT JOIN networks n ON n.id = g.network_id
+        LEFT JOIN manifests m ON m.digest = g.manifest WHERE m.digest IS NULL
+        """,
+        "manifest {2} is missing: the gradients of network {0!r} at revision {1} need it",
+    ),
+    _Reference(
         "manifests",
         """
         SELECT m.name, m.tensor, m.manifest FROM manifest_tensors m LEFT JOIN tensors t ON t.digest = m.tensor
@@ -102,12 +111,13 @@ _HOLDERS = """m.tensor IN (
     AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = b.tensor AND o.position = t.position)
 )"""
 _USERS = """
-SELECT DISTINCT m.name, n.name, r.number, a.name, j.job
+SELECT DISTINCT m.name, n.name, r.number, a.name, j.job, d.name
 FROM manifest_tensors m
 LEFT JOIN revisions r ON r.manifest = m.manifest LEFT JOIN networks n ON n.id = r.network_id
 LEFT JOIN artifacts a ON a.manifest = m.manifest
 LEFT JOIN job_manifests j ON j.manifest = m.manifest
-WHERE {condition} AND (n.name IS NOT NULL OR a.name IS NOT NULL OR j.job IS NOT NULL) LIMIT 6
+LEFT JOIN gradients g ON g.manifest = m.manifest LEFT JOIN networks d ON d.id = g.network_id
+WHERE {condition} AND COALESCE(n.name, a.name, d.name, CAST(j.job AS TEXT)) IS NOT NULL LIMIT 6
 """
 _USERS_OF = {
     "chunk": _USERS.format(condition=_HOLDERS),
@@ -266,9 +276,11 @@ class Verifier:
 
 
 def _user(row: Row) -> str:
-    tensor, network, revision, artifact, job = row
+    tensor, network, revision, artifact, job, differentiated = row
     if network is not None:
         return f"network {network!r} revision {revision} ({tensor})"
+    if differentiated is not None:
+        return f"gradients of network {differentiated!r} ({tensor})"
     return f"artifact {artifact!r} ({tensor})" if artifact is not None else f"job {job} ({tensor})"
 
 

@@ -16,6 +16,7 @@ from app.messages import (
     CheckArchitecture,
     CheckBlock,
     CompareRevisions,
+    DescribeGradients,
     DescribeState,
     EditParameter,
     Encoded,
@@ -29,16 +30,19 @@ from app.messages import (
     ReplaceParameter,
     Reply,
     ReportStatus,
+    RunBackward,
     RunForward,
     Task,
     WriteTensors,
     to_failure,
 )
 from app.worker.architectures import build_network, check_architecture, check_block_definition
+from app.worker.backward import run_backward
 from app.worker.context import Worker
 from app.worker.differences import compare_revisions
 from app.worker.edits import edit_parameter, replace_parameter
 from app.worker.forward import run_forward
+from app.worker.gradients import describe_gradients
 from app.worker.histogram import read_histogram
 from app.worker.initialize import initialize
 from app.worker.modules import list_modules
@@ -61,6 +65,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     CheckArchitecture: check_architecture,
     CheckBlock: check_block_definition,
     CompareRevisions: compare_revisions,
+    DescribeGradients: describe_gradients,
     DescribeState: describe_state,
     KeepTensors: keep_tensors,
     EditParameter: edit_parameter,
@@ -72,6 +77,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ReadParameter: read_parameter,
     ReplaceParameter: replace_parameter,
     ReportStatus: report_status,
+    RunBackward: run_backward,
     RunForward: run_forward,
     WriteTensors: write_tensors,
 }

@@ -9,6 +9,7 @@ from app.errors import in_place
 from app.messages import Encoded, ReadHistogram
 from app.tensors.codecs.json_writing import dump
 from app.worker.context import Worker
+from app.worker.gradients import find_gradient
 from app.worker.parameters import JSON, find_tensor, read_part
 
 PIECE = 2**22  # elements looked at at once
@@ -22,11 +23,13 @@ def read_histogram(worker: Worker, task: ReadHistogram) -> Encoded:
 
     Raises: NotFound for the name, Unprocessable for an index that does not fit and for complex numbers.
     """
-    name, _, stored = find_tensor(worker, task.network, task.parameter)
+    name, group, stored = find_tensor(worker, task.network, task.parameter)
+    if task.of == "gradient":
+        stored = find_gradient(worker, task.network, name, group)
     value = read_part(worker, stored, task.index)
     if value.is_complex():
         raise in_place("", f"{name!r} holds complex numbers, which have no order.", code="bad-dtype")
-    reply: dict[str, object] = {"name": name, "dtype": stored.dtype, "shape": list(value.shape)}
+    reply: dict[str, object] = {"name": name, "of": task.of, "dtype": stored.dtype, "shape": list(value.shape)}
     reply |= count_values(value, task.bins)
     reply["revision"] = task.network.revision
     return Encoded(JSON, dump(reply), task.network.revision)

@@ -18,6 +18,7 @@ from app.tensors.dtypes import DTYPES
 from app.tensors.index import read_index
 from app.tensors.selection import select
 from app.worker.context import Worker
+from app.worker.gradients import find_gradient, gradients_of
 from app.worker.layouts import describe
 from app.worker.transfer import read_tensors
 
@@ -70,14 +71,25 @@ def read_parameter(worker: Worker, task: ReadParameter) -> Encoded:
     """
     ref = task.network
     name, group, stored = find_tensor(worker, ref, task.parameter)
-    value = read_part(worker, stored, task.index)
     if task.accept != JSON:
+        if task.of == "gradient":
+            stored = find_gradient(worker, ref, name, group)
+        value = read_part(worker, stored, task.index)
         return Encoded(task.accept, codec_of_reply(task.accept).encode({name: value}), ref.revision)
     info = describe(name, group, stored, worker.layouts.flags(ref))
-    reply = described(info, ref) | {"grad": None, "value": json_value(value), "revision": ref.revision}
+    reply = described(info, ref) | _gradient(worker, ref, group, task.index)
+    reply |= {"value": json_value(read_part(worker, stored, task.index)), "revision": ref.revision}
     if task.index is not None:
         reply["index"] = task.index
     return Encoded(JSON, dump(reply), ref.revision)
+
+
+def _gradient(worker: Worker, ref: NetworkRef, group: TensorGroup, index: str | None) -> dict[str, object]:
+    """Members of the reply: the gradient at the revision of `ref`, and the revision of the gradients there are."""
+    found = gradients_of(worker, ref)
+    stored = found.at(ref).get(group.names[0])
+    grad = None if stored is None else json_value(read_part(worker, stored, index))
+    return {"grad": grad, "grad_revision": found.revision}
 
 
 def described(info: ParameterInfo, ref: NetworkRef) -> dict[str, object]:

@@ -15,7 +15,7 @@ from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
 from app.api.replies import answer_with, reply_of_answer, reply_of_counted_page, reply_of_encoded, reply_of_model
 from app.api.schemas.networks import ChangedParameter, Parameter, ParameterPage, ParameterWithValue
 from app.api.schemas.parameters import Histogram
-from app.messages import ParameterInfo
+from app.messages import Of, ParameterInfo
 from app.services.idempotency import Answer
 from app.services.parameters import (
     RenderParameter,
@@ -39,6 +39,7 @@ EXAMPLE = {
     "requires_grad": True,
     "tied_to": [],
     "grad": None,
+    "grad_revision": None,
     "index": ":2",
     "value": {"dtype": "float32", "shape": [2], "data": [0.0298, -0.0514]},
     "revision": 1,
@@ -71,6 +72,7 @@ CHANGED = {
 }
 HISTOGRAM = {
     "name": "out.bias",
+    "of": "value",
     "dtype": "float32",
     "shape": [10],
     "counts": [3, 7],
@@ -170,9 +172,10 @@ async def histogram(
     bins: Annotated[int, Query(ge=1, le=MOST_BINS, description="How many counts.")] = 64,
     index: IndexQuery = None,
     revision: RevisionQuery = None,
+    of: Annotated[Of, Query(description="What is counted: the values, or the gradient that backward left.")] = "value",
 ) -> Response:
-    """How the values of a parameter or buffer, or of the part that `index` takes, are spread."""
-    encoded, number = await read_histogram(lab, name, parameter, index=index, bins=bins, revision=revision)
+    """How the values of a parameter or buffer, of its gradient, or of the part that `index` takes, are spread."""
+    encoded, number = await read_histogram(lab, name, parameter, index=index, bins=bins, revision=revision, of=of)
     return reply_of_encoded(encoded, number)
 
 
@@ -192,13 +195,19 @@ async def get(
     parameter: ParameterPath,
     index: IndexQuery = None,
     revision: RevisionQuery = None,
+    of: Annotated[
+        Of, Query(description="In a binary format: the value, or the gradient that backward left.")
+    ] = "value",
     format_name: FormatQuery = None,
     accept: AcceptHeader = None,
 ) -> Response:
-    """One parameter or buffer with its value, or with the part of it that `index` takes. In a binary format the reply
-    is the value alone."""
+    """One parameter or buffer with its value and its gradient, or with the part of both that `index` takes. `grad` is
+    null while there is none at this revision; `grad_revision` tells the revision of the gradients there are. In a
+    binary format the reply is one tensor alone."""
     media_type = choose(accept, format_name, OFFERED)
-    encoded, number = await read_parameter(lab, name, parameter, index=index, media_type=media_type, revision=revision)
+    encoded, number = await read_parameter(
+        lab, name, parameter, index=index, media_type=media_type, revision=revision, of=of
+    )
     return reply_of_encoded(encoded, number)
 
 

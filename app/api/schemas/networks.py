@@ -163,7 +163,8 @@ class ParameterWithValue(BaseModel):
     device: str
     requires_grad: bool
     tied_to: list[str]
-    grad: None = Field(description="Its gradient; null while there is none.")
+    grad: Tensor | None = Field(description="Its gradient, or that part of it; null while there is none.")
+    grad_revision: int | None = Field(description="The revision whose gradients backward left; null: none are kept.")
     index: str | None = None
     value: Tensor
     revision: int

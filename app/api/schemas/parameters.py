@@ -1,5 +1,7 @@
 """Changes of a parameter, for the reference: workers read the bodies themselves. And its values, counted."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.tensors import TensorIn
@@ -39,6 +41,7 @@ class Histogram(BaseModel):
     """The finite values of a parameter or buffer, counted. What has no meaning (the mean of no values) is null."""
 
     name: str
+    of: Literal["value", "gradient"]
     dtype: str
     shape: list[int]
     counts: list[int]
