@@ -5,10 +5,12 @@ A new kind is an entry here, and an attempt among the services (see `app.service
 
 from functools import partial
 
-from app.api.routes import initialize
+from app.api.routes import gradients, initialize
+from app.services.gradients import backward_later
 from app.services.initialize import initialize_later
 from app.services.job_context import Kinds
 
 KINDS: Kinds = {
+    "backward": partial(backward_later, render=gradients.render),
     "initialize": partial(initialize_later, render=initialize.render),
 }

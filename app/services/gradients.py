@@ -1,39 +1,59 @@
 """Gradients of a network: made by a worker, kept with the revision they belong to, read, cleared.
 
 The last backward of a network leaves its gradients; one that accumulates adds to those that are there, and only to
-those of its own revision. Called by the routes of gradients.
+those of its own revision. Called by the routes of gradients, and by the runner of jobs.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import orjson
 
 from app.db import gradients, networks, revisions
 from app.db.engine import Connection
 from app.db.gradients import GradientsRow
-from app.errors import Conflict, NotFound
-from app.messages import Backpropagated, DescribeGradients, Encoded, Mode, RunBackward
+from app.errors import NotFound
+from app.messages import Backpropagated, DescribeGradients, Encoded, Mode, NetworkRef, RunBackward
 from app.pool.base import expect
 from app.services.downloads import NamedTensor
 from app.services.idempotency import Answer, Retry, Write, answer_once
+from app.services.job_context import JobContext
 from app.services.lab import Lab, in_thread
 from app.services.networks import locked, no_network, no_revision
 from app.services.references import find_reference
-from app.services.writes import MOST_TRIES, check_match, too_contended
+from app.services.writes import MOST_TRIES, HeadMoved, check_match, too_contended
 from app.store.store import TensorStore
 
+Render = Callable[[Encoded], Answer]
 
-@dataclass(frozen=True)
-class BackwardOptions:
-    """What a body that is no JSON cannot say; what a JSON body says itself wins."""
 
+class Backward(msgspec.Struct, frozen=True):
+    """What somebody asks for besides the body. What a JSON body says itself wins over `loss` and those after it."""
+
+    content_type: str
+    accept: str
     loss: str | None = None
     mode: Mode = "eval"
     seed: int | None = None
     revision: int | None = None
     accumulate: bool = False
+    if_match: frozenset[str] | None = None
+
+    def task(self, network: NetworkRef, body: bytes) -> RunBackward:
+        return RunBackward(
+            network=network,
+            body=body,
+            content_type=self.content_type,
+            accept=self.accept,
+            loss=self.loss,
+            revision=self.revision,
+            mode=self.mode,
+            seed=self.seed,
+            accumulate=self.accumulate,
+        )
 
 
 @dataclass(frozen=True)
@@ -44,22 +64,11 @@ class KeptGradients:
     head: int
 
 
-class GradientsMoved(Conflict):
+class GradientsMoved(HeadMoved):
     """What was added to is no longer what is there; nothing was written."""
 
 
-async def backward(
-    lab: Lab,
-    name: str,
-    *,
-    body: bytes,
-    content_type: str,
-    accept: str,
-    options: BackwardOptions,
-    if_match: frozenset[str] | None,
-    retry: Retry | None,
-    render: Callable[[Encoded], Answer],
-) -> Answer:
+async def backward(lab: Lab, name: str, asked: Backward, body: bytes, *, retry: Retry | None, render: Render) -> Answer:
     """Runs the network called `name` on the inputs in `body`, takes the gradient of a loss, and keeps it.
 
     Raises: NotFound, Stale; Conflict `stale-gradients`; Unprocessable for the body, the loss, or what it meets.
@@ -67,30 +76,27 @@ async def backward(
 
     async def prepare() -> Write:
         network = find_reference(lab, name)
-        check_match(name, network.revision, if_match)
-        task = RunBackward(
-            network=network,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-            loss=options.loss,
-            revision=options.revision,
-            mode=options.mode,
-            seed=options.seed,
-            accumulate=options.accumulate,
-        )
-        done = expect(await lab.pool.submit(task, device=network.device), Backpropagated)
-        return partial(_keep, name, done, render)
+        check_match(name, network.revision, asked.if_match)
+        done = expect(await lab.pool.submit(asked.task(network, body), device=network.device), Backpropagated)
+        return partial(_keep, name, done, render(done.reply))
 
     for _ in range(MOST_TRIES):
-        try:
+        with suppress(GradientsMoved):
             return await answer_once(lab, retry, prepare)
-        except GradientsMoved:
-            continue
     raise too_contended()
 
 
-def _keep(name: str, done: Backpropagated, render: Callable[[Encoded], Answer], connection: Connection) -> Answer:
+async def backward_later(job: JobContext, *, render: Render) -> Write:
+    """The same as a job."""
+    asked = job.request(Backward)
+    network, name = job.network(), job.job.network or ""
+    check_match(name, network.revision, asked.if_match)
+    task = asked.task(network, await job.body())
+    done = expect(await job.submit(task, device=network.device), Backpropagated)
+    return partial(_keep, name, done, await job.keep(render(done.reply)))
+
+
+def _keep(name: str, done: Backpropagated, answer: Answer, connection: Connection) -> Answer:
     network = networks.find_by_id(connection, done.network.network_id, lock=True)
     if network is None:
         raise no_network(name)
@@ -105,7 +111,7 @@ def _keep(name: str, done: Backpropagated, render: Callable[[Encoded], Answer], 
             raise GradientsMoved("Others change the gradients of this network at the same time.")
         passes += 0 if there is None else there.passes
     gradients.save(connection, network.id, number, done.manifest, passes)
-    return render(done.reply)
+    return answer
 
 
 async def find_gradients(lab: Lab, name: str) -> KeptGradients:

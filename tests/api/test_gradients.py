@@ -402,6 +402,30 @@ def test_passes_that_come_at_once_are_all_in_the_sum(running_service, service, n
     assert_same(kept(service, network)["2.bias"], torch.full((3,), 12.0))
 
 
+def test_a_backward_may_be_a_job_with_the_same_answer(service, network):
+    body, address = {"inputs": X.tolist(), "accumulate": True}, f"/v1/networks/{network}/backward"
+    reply = service.post(address, json=body, headers={"Prefer": "respond-async"})
+    assert reply.status_code == 202, reply.text
+    job = reply.headers["location"]
+    wait_for(service, job)
+    result = service.get(f"{job}/result")
+    net = mlp()
+    net(X).sum().backward()
+    assert_kept(service, network, net)
+    again = service.post(address, json={"inputs": X.tolist()})
+    assert (result.status_code, result.headers["etag"], result.content) == (200, '"1"', again.content)
+    check_problem(
+        service.post(address, json=body, headers={"Prefer": "respond-async", "If-Match": '"9"'}), 412, "stale-revision"
+    )
+
+
+def wait_for(service: httpx.Client, job: str) -> None:
+    with service.stream("GET", f"{job}/events") as events:
+        for _ in events.iter_lines():
+            pass
+    assert service.get(job).json()["state"] == "succeeded"
+
+
 def test_gradients_go_with_their_network_and_do_not_come_back_with_its_name(service, fresh_name):
     name = fresh_name()
     for _ in range(2):

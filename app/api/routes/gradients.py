@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, NetworkName, RetryDep
-from app.api.documentation import binary_contents, ok, problems
+from app.api.documentation import accepted, binary_contents, ok, problems
+from app.api.jobs import LaterDep, answer_accepted
 from app.api.json_route import BytesRoute, JsonRoute, content_type_of
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
 from app.api.preconditions import etag_of
@@ -17,7 +18,7 @@ from app.api.streams import StreamedFile
 from app.messages import Encoded, Mode
 from app.services.downloads import plan_tensor_file
 from app.services.gradients import (
-    BackwardOptions,
+    Backward,
     backward,
     clear_gradients,
     describe_gradients,
@@ -25,6 +26,9 @@ from app.services.gradients import (
     tensors_of,
 )
 from app.services.idempotency import Answer
+from app.services.jobs import JobRequest, accept_job
+from app.services.references import find_reference
+from app.services.writes import check_match
 from app.tensors.media_types import MEDIA_TYPES, Format
 
 router = APIRouter(prefix="/v1/networks/{name}", tags=["Gradients"], route_class=JsonRoute)
@@ -73,6 +77,7 @@ FILES = (SAFETENSORS, NPZ, PT)
     response_model=BackwardReply,
     responses={
         200: ok("The loss and its gradients.", REPLY, headers=("ETag",), **binary_contents(*BINARY)),
+        202: accepted(),
         **problems(
             "malformed",
             "not-found",
@@ -111,6 +116,7 @@ async def run(
     request: Request,
     if_match: IfMatchDep,
     retry: RetryDep,
+    later: LaterDep,
     loss: Annotated[
         str | SkipJsonSchema[None], Query(max_length=4096, description="For binary bodies; JSON says it in the body.")
     ] = None,
@@ -130,21 +136,18 @@ async def run(
 
     A binary body holds inputs by name, and targets under `targets.` and their name; a binary reply holds `loss` and
     `input_gradients.` and the name of each; `.npy` holds the gradient of the only input."""
-    answer = await backward(
-        lab,
-        name,
-        body=await request.body(),
-        content_type=content_type_of(request),
-        accept=choose(accept, format_name, OFFERED),
-        options=BackwardOptions(loss, mode, seed, revision, accumulate),
-        if_match=if_match,
-        retry=retry,
-        render=_answer,
-    )
-    return reply_of_answer(answer)
+    media_type = choose(accept, format_name, OFFERED)
+    asked = Backward(content_type_of(request), media_type, loss, mode, seed, revision, accumulate, if_match)
+    body = await request.body()
+    if later is not None:
+        head = find_reference(lab, name)
+        check_match(name, head.revision, if_match)
+        wanted = JobRequest("backward", asked, head, name, later.priority, body=body)
+        return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
+    return reply_of_answer(await backward(lab, name, asked, body, retry=retry, render=render))
 
 
-def _answer(encoded: Encoded) -> Answer:
+def render(encoded: Encoded) -> Answer:
     headers = [["content-type", encoded.media_type], ["vary", "accept"]]
     if encoded.revision is not None:
         headers.append(["etag", etag_of(encoded.revision)])
