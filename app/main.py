@@ -35,11 +35,11 @@ def create_app(settings: Settings) -> Edge:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running_lab(settings) as lab:
-            edge.lab = lab
+            edge.begin(lab)
             try:
                 yield
             finally:
-                edge.lab = None
+                edge.end()
 
     edge = Edge(make_application(lifespan), forward_app, settings.allowed_hosts, access_log=settings.access_log)
     return edge

@@ -84,6 +84,16 @@ class Settings(BaseSettings):
     allow_without_key: bool = Field(
         False, description="serve other addresses than loopback although anybody who reaches them may do anything"
     )
+    key_requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="requests that one key may send to one process, unless the key says otherwise; default: any number",
+    )
+    key_body_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="largest body that one key may send, unless the key says otherwise; default: any allowed",
+    )
     limits: Limits = Limits()
 
     @property

@@ -1,7 +1,8 @@
 """The outermost ASGI layer: what every request meets, whether FastAPI or a raw route answers it.
 
-Gives each request an id and its `Lab`, checks the host name, chooses the fast road for a forward, and turns every
-exception that reaches it into a problem document; breaks off work whose client goes away. It is a few dictionary
+Gives each request an id, checks the host name, lets it in with the `Lab` of its key (`app.api.gate`), chooses the fast
+road for a forward, and turns every exception that reaches it into a problem document; breaks off work whose client
+goes away. It is a few dictionary
 look-ups; nothing here parses a body.
 """
 
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.bodies import ClientGone
 from app.api.clients import Client, Clients
 from app.api.errors import Unexpected, render_problem
+from app.api.gate import Gate, limited
 from app.errors import Forbidden, LabError, Unavailable
 from app.observability import log_request, request_id_of
 from app.services.lab import Lab
@@ -33,10 +35,10 @@ FORWARD_TEMPLATE = "/v1/networks/{name}/forward"
 
 
 class Edge:
-    """The application as the server sees it. `lab` is there between the start and the end of its lifespan."""
+    """The application as the server sees it. Answers requests between `begin` and `end`."""
 
     def __init__(self, app: ASGIApp, forward: ASGIApp, allowed_hosts: str, *, access_log: bool = False) -> None:
-        self.lab: Lab | None = None
+        self._gate: Gate | None = None
         self._app = app
         self._forward = forward
         self._allowed_hosts = parse_hosts(allowed_hosts)
@@ -44,6 +46,16 @@ class Edge:
         self._clients = Clients()
         self._access_log = access_log
         self._new_id = _id_maker()
+
+    def begin(self, lab: Lab) -> None:
+        """Answers requests from now on, with the parts of `lab`."""
+        self._gate = Gate(lab)
+
+    def end(self) -> None:
+        """Turns requests away from now on."""
+        if self._gate is not None:
+            self._gate.close()
+        self._gate = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -54,7 +66,7 @@ class Edge:
             await send({"type": "websocket.close", "code": 1003})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host, request_id, cross_site = self._glance(scope)
+        host, request_id, cross_site, authorization = self._glance(scope)
         client = self._clients.welcome(receive, scope["headers"])
         exchange = _Exchange(send, request_id, client, head=scope["method"] == "HEAD")
         text_id = request_id.decode()
@@ -65,13 +77,17 @@ class Edge:
                 self._check_host(host)
             if cross_site and scope["method"] not in _SAFE_METHODS:
                 raise Forbidden("A web page of another site may not change things here.", code="cross-site-request")
-            if self.lab is None:
+            if self._gate is None:
                 raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
-            scope.setdefault("state", {}).update(lab=self.lab, request_id=text_id)
+            lab = await self._gate.admit(scope, authorization)
+            receive = client.receive
+            if lab.caller.body_bytes is not None:
+                receive = limited(scope, receive, lab.caller.body_bytes)
+            scope.setdefault("state", {}).update(lab=lab, request_id=text_id)
             if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-                await self._forward(scope, client.receive, exchange.send)
+                await self._forward(scope, receive, exchange.send)
             else:
-                await self._pass_on(scope, client.receive, exchange)
+                await self._pass_on(scope, receive, exchange)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
@@ -111,9 +127,9 @@ class Edge:
         if len(self._known_hosts) < HOSTS_REMEMBERED:
             self._known_hosts.add(host)
 
-    def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool]:
-        """One walk over the headers: the host, the request's id (the client's or a new one), and Sec-Fetch-Site."""
-        host, request_id, cross_site = b"", b"", False
+    def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool, bytes | None]:
+        """One walk over the headers: host, the request's id (the client's or a new one), Sec-Fetch-Site, the key."""
+        host, request_id, cross_site, authorization = b"", b"", False, None
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
@@ -121,7 +137,9 @@ class Edge:
                 request_id = value
             elif name == b"sec-fetch-site":
                 cross_site = value == b"cross-site"
-        return host, request_id or self._new_id(), cross_site
+            elif name == b"authorization":
+                authorization = value
+        return host, request_id or self._new_id(), cross_site, authorization
 
 
 class _Exchange:

@@ -144,7 +144,7 @@ def _headers_for(error: LabError, status: int) -> list[tuple[bytes, bytes]]:
     if isinstance(error, RangeNotSatisfiable):
         return [(b"content-range", f"bytes */{error.size}".encode())]
     if status == 401:
-        return [(b"www-authenticate", b"Bearer")]
+        return [(b"www-authenticate", b'Bearer realm="model-lab"')]
     if status in {429, 503}:
         seconds = error.extra.get("retry_after_seconds", DEFAULT_RETRY_SECONDS)
         whole = max(1, round(seconds)) if isinstance(seconds, int | float) else DEFAULT_RETRY_SECONDS

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from app.api.documentation import NULL, SAVES_AS, WITH_HEADERS
+from app.api.documentation import NULL, SAVES_AS, WITH_HEADERS, problems
+from app.api.gate import is_open
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
 from app.api.schemas.gradients import BackwardRequest
@@ -26,6 +27,16 @@ from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
 BASE_URL = "http://127.0.0.1:8000"
 METHODS = ("get", "put", "post", "patch", "delete")
 REFERENCE = "#/components/schemas/{model}"
+
+KEY_PROBLEMS = ("unauthorized", "forbidden", "too-many-requests")
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key that `model-lab keys create` made. None is needed before the first one was made; from then "
+    "on every operation takes one, save those on health, the problems and the pages. The role `read` looks and runs, "
+    "`write` makes and changes as well, `admin` sees the keys as well. A key belongs to a workspace, and what is in "
+    "another workspace does not exist for it.",
+}
 
 DESCRIPTION = """Make neural networks from JSON, run them, look into them, change them and keep them, over HTTP alone.
 The numbers are PyTorch's own.
@@ -50,6 +61,7 @@ TAGS = [
     },
     {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
     {"name": "Devices", "description": "What the service computes on."},
+    {"name": "Keys", "description": "Who may use the service."},
     {"name": "Health", "description": "For whoever watches over the service."},
     {"name": "Problems", "description": "What each problem code means."},
 ]
@@ -67,10 +79,12 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     _add_schemas(document)
+    document["components"]["securitySchemes"] = {"key": KEY}
     document["paths"] = {path: _with_references(item) for path, item in document["paths"].items()}
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
+                _add_security(path, item[method])
                 _add_curl(path, method, item[method])
     return document
 
@@ -114,6 +128,15 @@ def _with_references(value: Any) -> Any:
         described = {key: item for key, item in value.items() if key in {"description", "examples"}}
         return {"$ref": REFERENCE.format(model=value[SCHEMA_MARK]), **described}
     return {key: _with_references(item) for key, item in value.items()}
+
+
+def _add_security(path: str, operation: dict[str, Any]) -> None:
+    """Says whether a key is needed, and what is answered without a good one."""
+    operation["security"] = [] if is_open(path) else [{"key": []}, {}]
+    if not is_open(path):
+        without_default = {status: item for status, item in problems(*KEY_PROBLEMS).items() if status != "default"}
+        for status, item in without_default.items():
+            operation["responses"].setdefault(str(status), item)
 
 
 def _add_curl(path: str, method: str, operation: dict[str, Any]) -> None:

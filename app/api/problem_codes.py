@@ -187,6 +187,12 @@ _CODES = (
     ),
     # 429, 5xx
     ProblemCode("busy", 429, "Too much at once", "Come back after the seconds in `Retry-After`."),
+    ProblemCode(
+        "too-many-requests",
+        429,
+        "This key is used too often",
+        "The operator limits how many requests one key may send. Come back after the seconds in `Retry-After`.",
+    ),
     ProblemCode("error", 500, "Something went wrong here", "Report the request id in `request_id`."),
     ProblemCode("internal-error", 500, "Something went wrong here", "Report the request id in `request_id`."),
     ProblemCode("damaged-data", 500, "Stored data is damaged", "Stored bytes do not match their digest."),

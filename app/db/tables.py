@@ -227,3 +227,18 @@ job_manifests = sa.Table(  # what a job needs of the store
     sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
     sqlite_with_rowid=False,
 )
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", name_text(), primary_key=True),  # stands in the key itself, to look it up by
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),  # SHA-256 of the secret, which is kept nowhere
+    sa.Column("workspace", name_text(), nullable=False),
+    sa.Column("role", sa.Text, nullable=False),  # "read", "write" or "admin"
+    sa.Column("name", sa.Text),
+    sa.Column("requests_per_second", sa.Float),
+    sa.Column("body_bytes", sa.BigInteger),
+    sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("revoked_at", UtcTime),
+)

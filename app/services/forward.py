@@ -13,7 +13,7 @@ import msgspec
 from app.db.revisions import RevisionRow
 from app.messages import Encoded, Mode, RunForward, Updated
 from app.pool.base import expect
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, in_thread, require
 from app.services.references import find_reference
 from app.services.writes import MOST_TRIES, Change, HeadMoved, advance, check_match, stale, too_contended, turn
 
@@ -37,7 +37,8 @@ async def forward(
     `mode`, `seed`, `capture`, `revision` and `update_buffers` are for bodies that cannot say them; what a JSON body
     says itself wins. `if_match` is asked when a revision is made, and only then.
 
-    Raises: NotFound for the network or the revision; Stale; whatever the network itself meets.
+    Raises: NotFound for the network or the revision; Stale; Forbidden to keep buffers with a key that only reads;
+    whatever the network itself meets.
     """
     network = find_reference(lab, name)
     task = RunForward(
@@ -59,6 +60,7 @@ async def forward(
 
 async def _keep(lab: Lab, name: str, task: RunForward, updated: Updated, if_match: frozenset[str] | None) -> Encoded:
     """Makes the revision that the reply tells of; runs again where another writer came first."""
+    require(lab, "write")
     async with turn(lab, task.network.network_id):
         for _ in range(MOST_TRIES):
             check_match(name, updated.base.revision, if_match)
@@ -78,4 +80,4 @@ async def _keep(lab: Lab, name: str, task: RunForward, updated: Updated, if_matc
 
 def _advance(lab: Lab, name: str, updated: Updated, change: Change) -> RevisionRow:
     with lab.database.transaction() as connection:
-        return advance(connection, name, updated.base, change)
+        return advance(connection, name, updated.base, change, author=lab.caller.name)

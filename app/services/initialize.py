@@ -54,7 +54,9 @@ async def initialize_later(job: JobContext, *, render: Render) -> Write:
     done: list[InitializedParameter] = []
     work = _working(asked, lambda task, device: job.submit(task, device=device), done)
     name = job.job.network or ""
-    return await prepare_revision(name, job.network(), work, lambda row: render(done, row.number), asked.if_match)
+    return await prepare_revision(
+        name, job.network(), work, lambda row: render(done, row.number), asked.if_match, author=job.job.author
+    )
 
 
 def _working(asked: Initialization, submit: Submit, done: list[InitializedParameter]) -> Work:

@@ -27,7 +27,7 @@ from app.errors import LabError, Unavailable
 from app.messages import to_failure
 from app.services.idempotency import Write
 from app.services.job_context import Attempt, JobContext, Kinds, is_death, is_passing
-from app.services.lab import Lab
+from app.services.lab import Caller, Lab
 from app.services.writes import MOST_TRIES, HeadMoved, too_contended, turn
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,9 @@ class JobRunner:
 
     async def _run(self, claimed: Claimed) -> None:
         """Runs an attempt to its end, whatever that is."""
-        job = JobContext(replace(self._lab, workspace=claimed.job.workspace), claimed)
+        job = JobContext(
+            replace(self._lab, workspace=claimed.job.workspace, caller=Caller("write", claimed.job.author)), claimed
+        )
         reporting = asyncio.create_task(job.report_progress())
         try:
             await self._attempt(job, self._kinds[claimed.job.kind])

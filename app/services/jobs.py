@@ -79,6 +79,7 @@ async def accept_job(lab: Lab, asked: JobRequest, retry: Retry | None, render: C
             request=msgspec.msgpack.encode(asked.request),
             network_id=asked.network.network_id,
             network=asked.name,
+            author=lab.caller.name,
             priority=asked.priority,
             body=body,
             manifests=manifests,

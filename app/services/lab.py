@@ -1,6 +1,7 @@
 """What every service is given: the settings and the parts they work with, and nothing made behind one's back.
 
-Built once by `app.main` at the start of the application's life; passed as the first argument of every service.
+Built once by `app.main` at the start of the application's life, and narrowed by `app.services.access` to what a
+request's key opens; passed as the first argument of every service.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ import anyio.to_thread
 
 from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
+from app.db.keys import ROLES, Role
+from app.errors import Forbidden
 from app.pool.base import WorkerPool
 from app.services.bell import Bell
 from app.settings import Settings
@@ -23,21 +26,41 @@ DEFAULT_WORKSPACE = "default"
 
 
 @dataclass(frozen=True)
+class Caller:
+    """On whose behalf something is done. Where no key is made, everybody may do everything and is nobody."""
+
+    role: Role = "admin"
+    name: str | None = None  # the key's, or its id; stands in what it changes
+    body_bytes: int | None = None  # largest body of one request, besides the service's own limits
+
+
+@dataclass(frozen=True)
 class Lab:
-    """The parts of a running service. `in_flight` holds the idempotency keys of requests that have not ended, `turns`
-    a lock for each network that is being changed, `catalogs` what workers have told once and for all. `bell` rings
-    when something happened to a job; `stopping` is set when the service is told to end."""
+    """The parts of a running service, as one caller in one workspace has them.
+
+    `in_flight` holds the idempotency keys of requests that have not ended, `turns` a lock for each network that is
+    being changed, `catalogs` what workers have told once and for all. `bell` rings when something happened to a job;
+    `stopping` is set when the service is told to end.
+    """
 
     settings: Settings
     database: Database
     heads: HeadReader
     pool: WorkerPool
     workspace: str = DEFAULT_WORKSPACE
+    caller: Caller = Caller()
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def require(lab: Lab, role: Role) -> None:
+    """Raises: Forbidden when the caller's role is below `role`."""
+    if ROLES.index(lab.caller.role) < ROLES.index(role):
+        message = f"This takes a key with the role `{role}`; yours has the role `{lab.caller.role}`."
+        raise Forbidden(message, extra={"role": lab.caller.role, "needed": role})
 
 
 async def in_thread(work: Callable[[], ResultT]) -> ResultT:

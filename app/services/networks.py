@@ -111,7 +111,9 @@ async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkR
 
     def write(connection: Connection) -> Answer:
         row = networks.insert(connection, network)
-        revisions.insert(connection, NewRevision(network.id, 1, built.manifest, "create", detail=detail))
+        revisions.insert(
+            connection, NewRevision(network.id, 1, built.manifest, "create", lab.caller.name, detail=detail)
+        )
         return render(row)
 
     return write
@@ -159,7 +161,9 @@ def _clone(
     }
     row = networks.insert(connection, NewNetwork(**{**same, **changes}))
     detail = {"from": name, "revision": number}
-    first = NewRevision(row.id, 1, revision.manifest, "clone", detail=detail, requires_grad=revision.requires_grad)
+    first = NewRevision(
+        row.id, 1, revision.manifest, "clone", lab.caller.name, detail=detail, requires_grad=revision.requires_grad
+    )
     revisions.insert(connection, first)
     return render(row)
 

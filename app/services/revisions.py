@@ -132,7 +132,7 @@ async def put_checkpoint(
         check_there(earlier, tag, if_there=if_there)
         if earlier is not None and earlier.number == number:
             return earlier, False
-        row = checkpoints.put(connection, network.id, tag, number, author=None)
+        row = checkpoints.put(connection, network.id, tag, number, lab.caller.name)
         if earlier is not None:
             _prune(connection, network)
         return row, earlier is None

@@ -59,7 +59,7 @@ async def write_revision(
     """
 
     async def prepare() -> Write:
-        return await prepare_revision(name, find_reference(lab, name), work, render, if_match)
+        return await prepare_revision(name, find_reference(lab, name), work, render, if_match, author=lab.caller.name)
 
     async with turn(lab, find_reference(lab, name).network_id):
         for _ in range(MOST_TRIES):
@@ -69,9 +69,15 @@ async def write_revision(
 
 
 async def prepare_revision(
-    name: str, head: NetworkRef, work: Work, render: Render, if_match: frozenset[str] | None
+    name: str,
+    head: NetworkRef,
+    work: Work,
+    render: Render,
+    if_match: frozenset[str] | None,
+    *,
+    author: str | None,
 ) -> Write:
-    """Does the work and gives what makes a revision of it inside a transaction.
+    """Does the work and gives what makes a revision of it, by `author`, inside a transaction.
 
     Raises: Stale when `if_match` does not name the head, here or in the transaction, where HeadMoved is raised
     without an `if_match`; what `work` raises.
@@ -81,7 +87,7 @@ async def prepare_revision(
 
     def write(connection: Connection) -> Answer:
         try:
-            return render(advance(connection, name, head, change))
+            return render(advance(connection, name, head, change, author=author))
         except HeadMoved as moved:
             if if_match is not None:
                 raise stale(moved) from None
@@ -90,8 +96,8 @@ async def prepare_revision(
     return write
 
 
-def advance(connection: Connection, name: str, head: NetworkRef, change: Change) -> RevisionRow:
-    """Makes `change` the revision after `head`. Raises: HeadMoved when `head` is not the head now."""
+def advance(connection: Connection, name: str, head: NetworkRef, change: Change, *, author: str | None) -> RevisionRow:
+    """Makes `change` the revision after `head`, by `author`. Raises: HeadMoved when `head` is not the head now."""
     base = revisions.find(connection, head.network_id, head.revision)
     flags = {**({} if change.only_these_flags or base is None else base.requires_grad or {}), **change.requires_grad}
     new = NewRevision(
@@ -99,6 +105,7 @@ def advance(connection: Connection, name: str, head: NetworkRef, change: Change)
         head.revision + 1,
         change.manifest or head.manifest,
         change.operation,
+        author,
         detail=change.detail,
         requires_grad=flags or None,
     )

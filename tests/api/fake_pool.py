@@ -81,7 +81,7 @@ async def faked_service(
     if prepare is not None:
         prepare(lab)
     edge = Edge(make_application(_no_lifespan), forward_app, hosts)
-    edge.lab = lab
+    edge.begin(lab)
     transport = httpx.ASGITransport(edge, raise_app_exceptions=raise_unhandled)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://lab.test") as client:

@@ -90,7 +90,7 @@ def test_a_request_before_the_start_is_told_to_come_back(tmp_path):
     async def scene() -> None:
         async with faked_service(tmp_path, {}) as (client, _):
             edge = client._transport.app
-            edge.lab = None
+            edge.end()
             check_problem(await client.get("/healthz"), 503, "unavailable")
 
     asyncio.run(scene())

@@ -1,0 +1,122 @@
+"""`model-lab migrate`, `gc` and `fsck`: what keeps the database in order, also beside a running service."""
+
+import sys
+import time
+from typing import Annotated, Self
+
+import typer
+
+from app.cli.starting import (
+    DatabaseUrl,
+    DataDir,
+    opened,
+    prepare_data_dir,
+    prepare_tables,
+    read_age,
+    read_settings,
+)
+from app.observability import configure_logging
+from app.store.collect import Collected, collect
+from app.store.verify import Checked, Verifier
+
+
+def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Bring the database's tables up to date, and end."""
+    settings = read_settings({"data_dir": data_dir, "database_url": database_url})
+    configure_logging(settings.log_level)
+    prepare_data_dir(settings)
+    prepare_tables(settings)
+    typer.echo("The tables are up to date.")
+
+
+def gc(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    grace: Annotated[str, typer.Option(help="Leave what somebody kept so lately: 90s, 30m, 12h, 1d.")] = "1d",
+) -> None:
+    """Collect tensors that no revision and no artifact refers to any more. Safe while the service runs.
+
+    Writers that take longer than the time of grace to store what they were sent may be told to try again; nothing
+    that was acknowledged is ever taken. Room in an SQLite file is used again, and not given back to the disk.
+    """
+    age = read_age(grace, "--grace")
+    settings = read_settings({"data_dir": data_dir, "database_url": database_url})
+    with opened(settings) as database, ProgressLine() as line:
+        collected = collect(database, age, told=lambda so_far: line.show(words_of_collected(so_far)))
+    typer.echo(f"Collected {words_of_collected(collected)}.")
+
+
+def fsck(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Check so many chunks, tensors and manifests drawn at random. [default: all]"),
+    ] = None,
+) -> None:
+    """Check everything stored against its digest, and name what is damaged or missing. Safe while the service runs.
+
+    One line for each damage, with the networks and artifacts it is in. Ends with status 0 if there is none, 1 if there
+    is some, 2 if it could not be found out.
+    """
+    settings = read_settings({"data_dir": data_dir, "database_url": database_url})
+    damages = 0
+    with opened(settings) as database, ProgressLine() as line:
+        verifier = Verifier(database, sample=sample, told=lambda checked: line.show(words_of_checked(checked)))
+        for damage in verifier.run():
+            line.clear()
+            typer.echo(damage)
+            damages += 1
+    looked_at = words_of_checked(verifier.checked)
+    if damages:
+        typer.echo(f"{damages} {'thing is' if damages == 1 else 'things are'} damaged; looked at {looked_at}.")
+        raise typer.Exit(1)
+    typer.echo(f"No damage; looked at {looked_at}.")
+
+
+COMMANDS = (
+    (migrate, "Example:  model-lab migrate --data-dir /srv/lab"),
+    (gc, "Examples:  model-lab gc   |   model-lab gc --grace 2h --data-dir /srv/lab"),
+    (fsck, "Examples:  model-lab fsck   |   model-lab fsck --sample 1000 --database-url postgresql://host/lab"),
+)
+
+
+class ProgressLine:
+    """One line on the terminal that is written over; where standard error is no terminal, a line now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._pause = 0.1 if self._terminal else 10.0
+        self._last = time.monotonic()
+        self._shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, words: str) -> None:
+        now = time.monotonic()
+        if now - self._last < self._pause:
+            return
+        self._last = now
+        self._shown = self._terminal
+        typer.echo(f"\r\033[K{words}" if self._terminal else words, err=True, nl=not self._terminal)
+
+    def clear(self) -> None:
+        if self._shown:
+            typer.echo("\r\033[K", err=True, nl=False)
+            self._shown = False
+
+
+def words_of_collected(collected: Collected) -> str:
+    return (
+        f"{collected.manifests} manifests, {collected.tensors} tensors and {collected.chunks} chunks of "
+        f"{collected.chunk_bytes:,} bytes"
+    )
+
+
+def words_of_checked(checked: Checked) -> str:
+    parts = [f"{done} of {checked.total[table]} {table}" for table, done in checked.done.items()]
+    return f"{', '.join(parts) or 'references'} ({checked.chunk_bytes:,} bytes)"
