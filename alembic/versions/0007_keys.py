@@ -1,6 +1,6 @@
 """Keys: who may use the service
 
-Revision 0006, after 0005. Going back forgets every key, and the service asks for none.
+Revision 0007, after 0006. Going back forgets every key, and the service asks for none.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from app.db.columns import UtcTime, name_text
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
