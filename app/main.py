@@ -5,9 +5,11 @@
 At the start of its life: the tables are brought up to date, the database opened, the workers started. At the end:
 running work finishes, workers end, connections close."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NoReturn
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -21,7 +23,7 @@ from app.db.heads import HeadReader
 from app.db.migrations import migrate
 from app.observability import configure_logging
 from app.pool.local import LocalPool
-from app.services.idempotency import forget_old_answers
+from app.services.idempotency import keep_forgetting
 from app.services.job_runner import JobRunner
 from app.services.lab import Lab
 from app.settings import Settings
@@ -54,14 +56,14 @@ async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
     heads = HeadReader(database)
     pool = LocalPool(settings)
     try:
-        await anyio.to_thread.run_sync(forget_old_answers, database)
         await pool.start()
         logger.info("started", extra={"devices": ", ".join(pool.devices), "database": database.kind})
         lab = Lab(settings=settings, database=database, heads=heads, pool=pool)
         runner = JobRunner(lab, KINDS)
         await runner.start()
         try:
-            yield lab
+            async with beside(keep_forgetting(database)):
+                yield lab
         finally:
             await runner.stop(settings.drain_seconds)
     finally:
@@ -69,6 +71,18 @@ async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
         heads.close()
         database.close()
         logger.info("stopped")
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
+    """Lets `work` run as long as the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def __getattr__(name: str) -> Edge:

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         None,
         description="where large `.pt` and `.npz` uploads wait for a worker; default: the system's temporary folder",
     )
+    pt_files: bool = Field(
+        True, description="read and write `.pt` files; where not, one that is sent is 415 and one that is asked for 406"
+    )
     reply_bytes: int = Field(1 * GIB, description="largest reply of tensors to one forward")
     json_body_bytes: int = Field(256 * MIB, description="largest JSON body")
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")

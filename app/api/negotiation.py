@@ -7,7 +7,7 @@ reads `Accept` again.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.errors import NotAcceptable
+from app.errors import NotAcceptable, UnsupportedMedia
 from app.tensors.media_types import MEDIA_TYPES
 
 JSON = MEDIA_TYPES["json"]
@@ -18,6 +18,7 @@ PT = MEDIA_TYPES["pt"]
 TEXT = "text/plain"
 
 FORMATS: dict[str, str] = dict(MEDIA_TYPES.items()) | {"text": TEXT}
+NO_PT = "The operator of this service has turned `.pt` files off (MODEL_LAB_PT_FILES)."
 ALIASES: dict[str, str] = {"application/x-safetensors": SAFETENSORS, "application/octet-stream": SAFETENSORS}
 
 
@@ -72,11 +73,17 @@ def quality_of(media_type: str, ranges: Sequence[MediaRange]) -> tuple[float, in
     return quality, best_precision
 
 
-def choose(accept: str | None, format_name: str | None, offered: Sequence[str]) -> str:
-    """Picks one of the `offered` media types; the first is the default and wins among equals.
+def choose(accept: str | None, format_name: str | None, offered: Sequence[str], *, pt: bool = True) -> str:
+    """Picks one of the `offered` media types; the first is the default and wins among equals. `pt` is the setting
+    `pt_files`.
 
     Raises: NotAcceptable, naming what is offered.
     """
+    if not pt and PT in offered:
+        try:
+            return choose(accept, format_name, [media_type for media_type in offered if media_type != PT])
+        except NotAcceptable as error:
+            raise NotAcceptable(f"{error.detail} {NO_PT}") from None
     if format_name is not None:
         wanted = FORMATS.get(format_name.lower())
         if wanted is not None and wanted in offered:
@@ -89,6 +96,12 @@ def choose(accept: str | None, format_name: str | None, offered: Sequence[str]) 
     if quality_of(best, ranges)[0] <= 0:
         raise _refusal("`Accept` allows none of", offered)
     return best
+
+
+def check_no_pt(content_type: str | None) -> None:
+    """Refuses a body that is a `.pt` file. Raises: UnsupportedMedia."""
+    if (content_type or "").partition(";")[0].strip().lower() == PT:
+        raise UnsupportedMedia(f"{NO_PT} Send safetensors, .npz or JSON.")
 
 
 def _refusal(what: str, offered: Sequence[str]) -> NotAcceptable:

@@ -55,10 +55,11 @@ def find(connection: sa.Connection, workspace: str, key: str) -> AnswerRow | Non
     return None if row is None else _row(row)
 
 
-def delete_older(connection: sa.Connection, age: timedelta, now: datetime) -> int:
-    """Forgets answers older than `age`, counted back from `now`; returns how many."""
-    result = connection.execute(sa.delete(idempotency).where(idempotency.c.created_at < now - age))
-    return result.rowcount
+def delete_older(connection: sa.Connection, age: timedelta, now: datetime, *, limit: int) -> int:
+    """Forgets up to `limit` answers older than `age`, counted back from `now`; returns how many."""
+    key = sa.tuple_(idempotency.c.workspace, idempotency.c.key)
+    old = sa.select(idempotency.c.workspace, idempotency.c.key).where(idempotency.c.created_at < now - age).limit(limit)
+    return connection.execute(sa.delete(idempotency).where(key.in_(old))).rowcount
 
 
 def _row(row: sa.RowMapping) -> AnswerRow:

@@ -5,10 +5,15 @@ transaction. With a key, a second request is answered with the first one's answe
 told so. Knows nothing of HTTP but that an answer has a status, headers and bytes.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
+
+import anyio.to_thread
 
 from app.db import idempotency
 from app.db.clock import read_clock
@@ -18,6 +23,10 @@ from app.errors import Conflict, LabError, Unprocessable
 from app.services.lab import Lab, in_thread
 
 KEPT = timedelta(days=7)  # how long a retry gets the first answer, at least
+FORGETS_EVERY_SECONDS = 3600.0
+FORGOTTEN_AT_ONCE = 1_000  # in one transaction: others wait no longer than it takes to delete them
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,21 @@ def _commit(lab: Lab, write: Write, retry: Retry | None = None) -> Answer:
 
 
 def forget_old_answers(database: Database) -> int:
-    """Forgets the answers that no client asks for again; returns how many. Called when the service starts."""
-    with database.transaction() as connection:
-        return idempotency.delete_older(connection, KEPT, read_clock(connection))
+    """Forgets the answers that no client asks for again, a few at a time; returns how many."""
+    forgotten = 0
+    while True:
+        with database.transaction() as connection:
+            gone = idempotency.delete_older(connection, KEPT, read_clock(connection), limit=FORGOTTEN_AT_ONCE)
+        forgotten += gone
+        if gone < FORGOTTEN_AT_ONCE:
+            return forgotten
+
+
+async def keep_forgetting(database: Database, *, every_seconds: float = FORGETS_EVERY_SECONDS) -> NoReturn:
+    """Forgets old answers now and then, as long as the service runs. A database that is away is asked again later."""
+    while True:
+        try:
+            await anyio.to_thread.run_sync(forget_old_answers, database)
+        except LabError as error:
+            logger.warning("old answers stay for now", extra={"reason": error.detail})
+        await asyncio.sleep(every_seconds)

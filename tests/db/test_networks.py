@@ -171,6 +171,6 @@ def test_an_idempotency_key_keeps_its_first_answer_until_it_is_old(database: Dat
         assert kept is not None
         assert (kept.request_digest, kept.status, kept.headers, kept.body) == ("d1", 201, answer.headers, b"{}")
         now = read_clock(connection)
-        assert idempotency.delete_older(connection, timedelta(hours=1), now) == 0
-        assert idempotency.delete_older(connection, timedelta(hours=1), now + timedelta(hours=2)) == 1
+        assert idempotency.delete_older(connection, timedelta(hours=1), now, limit=10) == 0
+        assert idempotency.delete_older(connection, timedelta(hours=1), now + timedelta(hours=2), limit=10) == 1
         assert idempotency.find(connection, "main", "k") is None

@@ -1,14 +1,20 @@
 """Creating once: two requests, several replicas, one answer. On both databases."""
 
 import asyncio
+import threading
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from app.db import blocks
+from app.db.clock import read_clock
 from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
-from app.errors import Conflict, Unprocessable
-from app.services.idempotency import Answer, Retry, answer_once
+from app.db.tables import idempotency as kept
+from app.errors import Conflict, Unavailable, Unprocessable
+from app.services import idempotency
+from app.services.idempotency import KEPT, Answer, Retry, answer_once, forget_old_answers, keep_forgetting
 from app.services.lab import Lab
 from app.settings import Settings
 from tests.api.fake_pool import FakePool
@@ -83,5 +89,61 @@ def test_a_failure_keeps_nothing_and_frees_the_key(lab):
             await answer_once(lab, Retry("key", "digest"), creating("Taken", b"x"))
         assert (await answer_once(lab, Retry("key", "other"), creating("Free", b"y"))).body == b"y"
         assert not lab.in_flight
+
+    asyncio.run(scene())
+
+
+def keep(database: Database, key: str, age: timedelta) -> None:
+    with database.transaction() as connection:
+        connection.execute(
+            sa.insert(kept).values(
+                workspace="default",
+                key=key,
+                request_digest="d",
+                status=201,
+                headers=[],
+                body=b"",
+                created_at=read_clock(connection) - age,
+            )
+        )
+
+
+def keys(database: Database) -> set[str]:
+    with database.reading() as connection:
+        return set(connection.execute(sa.select(kept.c.key)).scalars())
+
+
+def test_old_answers_are_forgotten_a_few_at_a_time(database, monkeypatch):
+    monkeypatch.setattr(idempotency, "FORGOTTEN_AT_ONCE", 2)
+    for number in range(5):
+        keep(database, f"old{number}", KEPT + timedelta(hours=1))
+    keep(database, "young", KEPT - timedelta(hours=1))
+    assert forget_old_answers(database) == 5
+    assert keys(database) == {"young"}
+
+
+def test_old_answers_go_while_the_service_runs_also_after_the_database_was_away(database):
+    looked_thrice = threading.Event()
+
+    class Away:
+        """The database, away at the first look."""
+
+        def __init__(self) -> None:
+            self.looks = 0
+
+        def transaction(self):
+            self.looks += 1
+            if self.looks == 1:
+                raise Unavailable("away")
+            if self.looks == 3:
+                looked_thrice.set()
+            return database.transaction()
+
+    async def scene() -> None:
+        keep(database, "old", KEPT + timedelta(hours=1))
+        forgetting = asyncio.create_task(keep_forgetting(Away(), every_seconds=0.01))
+        assert await asyncio.to_thread(looked_thrice.wait, 30)
+        forgetting.cancel()
+        assert keys(database) == set()
 
     asyncio.run(scene())

@@ -159,7 +159,7 @@ async def load(
 ) -> Response:
     """As `torch.load(name)`. Every format is offered, whatever it was saved in; `.pt` alone tells a list from a dict
     and holds every dtype. Binary formats stream."""
-    media_type = choose(accept, format_name, OFFERED)
+    media_type = choose(accept, format_name, OFFERED, pt=lab.settings.pt_files)
     row, tensors = await find_artifact(lab, name)
     etag = etag_of(tag_of(row))
     if media_type == JSON:

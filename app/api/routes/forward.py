@@ -49,7 +49,7 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
             accept = accept + b"," + value if accept else value
     options = _read_options(scope["query_string"]) if scope["query_string"] else _Options()
     media_type = _media_type(content_type)
-    reply_type = _choose(accept, options.format)
+    reply_type = _choose(accept, options.format, lab.settings.pt_files)
     limit_bytes = lab.settings.json_body_bytes if media_type == JSON else lab.settings.body_bytes
     reply = await forward(
         lab,
@@ -87,8 +87,8 @@ def _media_type(content_type: bytes) -> str:
 
 
 @lru_cache(maxsize=256)
-def _choose(accept: bytes, format_name: str | None) -> str:
-    return choose(accept.decode("latin-1"), format_name, OFFERED)
+def _choose(accept: bytes, format_name: str | None, pt: bool) -> str:
+    return choose(accept.decode("latin-1"), format_name, OFFERED, pt=pt)
 
 
 def _read_options(query: bytes) -> _Options:

@@ -204,7 +204,7 @@ async def get(
     """One parameter or buffer with its value and its gradient, or with the part of both that `index` takes. `grad` is
     null while there is none at this revision; `grad_revision` tells the revision of the gradients there are. In a
     binary format the reply is one tensor alone."""
-    media_type = choose(accept, format_name, OFFERED)
+    media_type = choose(accept, format_name, OFFERED, pt=lab.settings.pt_files)
     encoded, number = await read_parameter(
         lab, name, parameter, index=index, media_type=media_type, revision=revision, of=of
     )

@@ -73,7 +73,7 @@ async def get(
     """What `net.state_dict()` holds, as a file: safetensors unless asked otherwise, `.pt`, `.npz` or JSON. PyTorch and
     the safetensors library read it. It streams, and a safetensors file answers `HEAD` and `Range`. Tied parameters are
     there under each of their names."""
-    media_type = choose(accept, format_name, OFFERED)
+    media_type = choose(accept, format_name, OFFERED, pt=lab.settings.pt_files)
     state = await find_state(lab, name, prefix or "", revision)
     if media_type == JSON:
         return reply_of_encoded(await write_json(lab, state.manifest, state.tensors, "dict"), state.revision)
