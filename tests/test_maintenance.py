@@ -1,5 +1,7 @@
 """`model-lab gc` and `model-lab fsck` as an operator meets them, also beside a running service."""
 
+import re
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -45,6 +47,35 @@ def test_gc_takes_deleted_networks_after_the_time_of_grace_and_leaves_the_others
     assert chunks(lab) == there - 4
     assert equal(files.get(kept), before)
     assert command(lab, "fsck").returncode == 0
+
+
+def test_gc_gives_room_back_to_the_disk_beside_the_service(lab):
+    files, folder = lab
+    address = files.make("large", ["Linear(1000, 2000)"])
+    assert files.client.delete(address).status_code == 204
+    done = command(lab, "gc", "--grace", "0")
+    assert done.returncode == 0
+    given = int(re.search(r"Gave ([\d,]+) bytes back to the disk", done.stdout)[1].replace(",", ""))
+    assert given >= 8_000_000
+    assert (folder / "model-lab.sqlite").stat().st_size < 8_000_000
+    assert "Gave 0 bytes back" in command(lab, "gc").stdout
+
+
+def test_gc_tells_how_to_shrink_a_file_of_an_earlier_version(sqlite_files, tmp_path):
+    file = tmp_path / "model-lab.sqlite"
+    shutil.copy(sqlite_files.fresh().removeprefix("sqlite:///"), file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+        long_ago = "2020-01-01T00:00:00.000000Z"
+        rows = [(bytes([number]) * 32, 2**20, long_ago, bytes(2**20)) for number in range(8)]
+        connection.executemany("INSERT INTO chunks (digest, size, last_seen, data) VALUES (?, ?, ?, ?)", rows)
+    done = run("gc", "--data-dir", str(tmp_path))
+    assert "bytes in the file are free and will be used again; --vacuum shrinks it" in done.stdout
+    assert file.stat().st_size > 8_000_000
+    done = run("gc", "--vacuum", "--data-dir", str(tmp_path))
+    assert re.search(r"Gave 8,\d{3},\d{3} bytes back", done.stdout)
+    assert file.stat().st_size < 8_000_000
 
 
 def test_gc_beside_a_service_that_writes_takes_nothing_that_was_acknowledged(lab):

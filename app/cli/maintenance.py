@@ -15,6 +15,8 @@ from app.cli.starting import (
     read_age,
     read_settings,
 )
+from app.db.engine import Database
+from app.db.space import find_room, rewrite, shrink
 from app.observability import configure_logging
 from app.store.collect import Collected, collect
 from app.store.verify import Checked, Verifier
@@ -33,17 +35,42 @@ def gc(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     grace: Annotated[str, typer.Option(help="Leave what somebody kept so lately: 90s, 30m, 12h, 1d.")] = "1d",
+    vacuum: Annotated[
+        bool,
+        typer.Option("--vacuum", help="Write the SQLite file anew: shrinks files that earlier versions made, too."),
+    ] = False,
 ) -> None:
     """Collect tensors that no revision and no artifact refers to any more. Safe while the service runs.
 
     Writers that take longer than the time of grace to store what they were sent may be told to try again; nothing
-    that was acknowledged is ever taken. Room in an SQLite file is used again, and not given back to the disk.
+    that was acknowledged is ever taken. Free room in an SQLite file is given back to the disk, a little at a time; in a
+    file of an earlier version only with --vacuum, for which writers wait and the disk needs as much room again.
     """
     age = read_age(grace, "--grace")
     settings = read_settings({"data_dir": data_dir, "database_url": database_url})
     with opened(settings) as database, ProgressLine() as line:
         collected = collect(database, age, told=lambda so_far: line.show(words_of_collected(so_far)))
-    typer.echo(f"Collected {words_of_collected(collected)}.")
+        line.clear()
+        typer.echo(f"Collected {words_of_collected(collected)}.")
+        give_room_back(database, line, vacuum=vacuum)
+
+
+def give_room_back(database: Database, line: "ProgressLine", *, vacuum: bool) -> None:
+    """Shrinks an SQLite file, and says by how much or what would do it."""
+    room = find_room(database)
+    if room is None:
+        return
+    if vacuum:
+        line.show("writing the file anew")
+        rewrite(database)
+    elif room.can_shrink:
+        shrink(database, told=lambda given: line.show(f"{given:,} bytes given back"))
+    elif room.free_bytes:
+        typer.echo(f"{room.free_bytes:,} bytes in the file are free and will be used again; --vacuum shrinks it.")
+        return
+    left = find_room(database)
+    line.clear()
+    typer.echo(f"Gave {room.free_bytes - (left.free_bytes if left else 0):,} bytes back to the disk.")
 
 
 def fsck(

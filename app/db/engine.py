@@ -106,6 +106,18 @@ class Database:
             with reader.begin():
                 yield reader
 
+    @contextmanager
+    def outside_transaction(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's own connection with no transaction begun, for the few statements that may not stand in one."""
+        with _translated():
+            connection = self.engine.raw_connection()
+            try:
+                driver: Any = connection.driver_connection
+                driver.execute("PRAGMA query_only = OFF")
+                yield driver
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Closes all connections that are not in use."""
         self.engine.dispose()
@@ -147,6 +159,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
     connection.create_function("utc_now", 0, sqlite_utc_now)
     connection.create_function("utc_after", 1, sqlite_utc_after)
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts only before the first table is made
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # likewise: free room can be given back to the disk
     _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

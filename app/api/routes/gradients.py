@@ -136,7 +136,7 @@ async def run(
 
     A binary body holds inputs by name, and targets under `targets.` and their name; a binary reply holds `loss` and
     `input_gradients.` and the name of each; `.npy` holds the gradient of the only input."""
-    media_type = choose(accept, format_name, OFFERED)
+    media_type = choose(accept, format_name, OFFERED, pt=lab.settings.pt_files)
     asked = Backward(content_type_of(request), media_type, loss, mode, seed, revision, accumulate, if_match)
     body = await request.body()
     if later is not None:
@@ -172,7 +172,7 @@ async def get(
 ) -> Response:
     """The gradients that backward left: in JSON a summary of each and the revision they belong to, in a binary format
     all their numbers by the names of their parameters. One of them, or a slice of it, is at its parameter."""
-    media_type = choose(accept, format_name, (JSON, *FILES))
+    media_type = choose(accept, format_name, (JSON, *FILES), pt=lab.settings.pt_files)
     kept = await find_gradients(lab, name)
     if media_type != JSON:
         format_name = FORMAT_OF[media_type]
