@@ -16,11 +16,10 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.bodies import ClientGone, header
+from app.api.bodies import ClientGone
 from app.api.clients import Client, Clients
 from app.api.errors import Unexpected, render_problem
 from app.api.gate import Gate, limited
-from app.api.negotiation import check_no_pt
 from app.errors import Forbidden, LabError, Unavailable
 from app.observability import log_request, request_id_of
 from app.services.lab import Lab
@@ -85,8 +84,6 @@ class Edge:
             if lab.caller.body_bytes is not None:
                 receive = limited(scope, receive, lab.caller.body_bytes)
             scope.setdefault("state", {}).update(lab=lab, request_id=text_id)
-            if not lab.settings.pt_files and scope["method"] not in _SAFE_METHODS:
-                check_no_pt(header(scope["headers"], b"content-type"))
             if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
                 await self._forward(scope, receive, exchange.send)
             else:

@@ -1,4 +1,4 @@
-"""Who may send which request: the key in `Authorization`, the role that an operation takes, the size of a body.
+"""Who may send which request: the key in `Authorization`, the role that an operation takes, the size and kind of a body.
 
 Called by the edge for every request, before anything else is looked at. What may be looked at without a key says
 nothing of anybody's: the pages and the description of the interface, and whether the service lives.
@@ -9,7 +9,8 @@ import re
 
 from starlette.types import Message, Receive, Scope
 
-from app.api.bodies import check_announced, too_large
+from app.api.bodies import check_announced, header, too_large
+from app.api.negotiation import check_no_pt
 from app.db.keys import Role
 from app.errors import Unauthorized
 from app.services.access import Access
@@ -37,7 +38,8 @@ class Gate:
     async def admit(self, scope: Scope, authorization: bytes | None) -> Lab:
         """The lab of whoever sends this request.
 
-        Raises: Unauthorized, Forbidden; Busy for a key that is used too often; Unavailable.
+        Raises: Unauthorized, Forbidden; Busy for a key that is used too often; Unavailable; UnsupportedMedia for a
+        `.pt` file where the operator wants none.
         """
         method, path = scope["method"], scope["path"]
         if is_open(path):
@@ -47,6 +49,8 @@ class Gate:
             self._check_address(scope)
         elif lab.caller.role != "admin":
             require(lab, needed_role(method, path))
+        if not lab.settings.pt_files and method not in _SAFE_METHODS:
+            check_no_pt(header(scope["headers"], b"content-type"))
         return lab
 
     def close(self) -> None:
