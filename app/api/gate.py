@@ -1,4 +1,4 @@
-"""Who may send which request: the key in `Authorization`, the role that an operation takes, the size and kind of a body.
+"""Who may send what: the key in `Authorization`, the role that an operation takes, the size and kind of a body.
 
 Called by the edge for every request, before anything else is looked at. What may be looked at without a key says
 nothing of anybody's: the pages and the description of the interface, and whether the service lives.
