@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.api.errors import PROBLEM_MEDIA_TYPE
-from app.api.negotiation import NPY, NPZ, PT, SAFETENSORS
+from app.api.negotiation import MERMAID, NPY, NPZ, PNG, PT, SAFETENSORS, SVG
 from app.api.problem_codes import CODES
 
 NULL = "\0null"
@@ -95,3 +95,15 @@ def binary_contents(*media_types: str) -> dict[str, Any]:
         media_type: {"schema": {"type": "string", "format": "binary", "description": _BINARY_WORDS[media_type]}}
         for media_type in media_types
     }
+
+
+_PICTURE_SCHEMAS: dict[str, dict[str, Any]] = {
+    SVG: {"type": "string", "description": "A drawing, SVG."},
+    PNG: {"type": "string", "format": "binary", "description": "A drawing, PNG."},
+    MERMAID: {"type": "string", "description": "A flowchart in Mermaid's language."},
+}
+
+
+def picture_contents(*media_types: str) -> dict[str, Any]:
+    """Contents for drawings."""
+    return {media_type: {"schema": _PICTURE_SCHEMAS[media_type]} for media_type in media_types}

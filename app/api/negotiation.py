@@ -16,8 +16,11 @@ SAFETENSORS = MEDIA_TYPES["safetensors"]
 NPZ = MEDIA_TYPES["npz"]
 PT = MEDIA_TYPES["pt"]
 TEXT = "text/plain"
+SVG = "image/svg+xml"
+PNG = "image/png"
+MERMAID = "text/vnd.mermaid"
 
-FORMATS: dict[str, str] = dict(MEDIA_TYPES.items()) | {"text": TEXT}
+FORMATS: dict[str, str] = dict(MEDIA_TYPES.items()) | {"text": TEXT, "svg": SVG, "png": PNG, "mermaid": MERMAID}
 NO_PT = "The operator of this service has turned `.pt` files off (MODEL_LAB_PT_FILES)."
 ALIASES: dict[str, str] = {"application/x-safetensors": SAFETENSORS, "application/octet-stream": SAFETENSORS}
 

@@ -34,12 +34,13 @@ class ReadParameter(Message, frozen=True):
 
 
 class ReadHistogram(Message, frozen=True):
-    """Count the values of one parameter or buffer, or of its gradient, or of a part. Reply: `Encoded` (JSON)."""
+    """Count the values of one parameter or buffer, or of its gradient, or of a part. Reply: `Encoded`, JSON or drawn."""
 
     network: NetworkRef
     parameter: str
     index: str | None
     bins: int
+    accept: str
     of: Of = "value"
 
 

@@ -67,12 +67,13 @@ async def read_histogram(
     *,
     index: str | None,
     bins: int,
+    media_type: str,
     revision: int | None = None,
     of: Of = "value",
 ) -> tuple[Encoded, int]:
     """Counts the values of one parameter or buffer, of its gradient, or of a part. Raises as above."""
     network = find_reference_at(lab, name, revision)
-    task = ReadHistogram(network=network, parameter=parameter, index=index, bins=bins, of=of)
+    task = ReadHistogram(network=network, parameter=parameter, index=index, bins=bins, accept=media_type, of=of)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision
 
 

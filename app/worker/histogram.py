@@ -1,18 +1,26 @@
-"""The values of one parameter or buffer, counted. Called by the handlers."""
+"""The values of one parameter or buffer, counted, in numbers or as a picture. Called by the handlers."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from app.errors import in_place
 from app.messages import Encoded, ReadHistogram
+from app.pictures import png, svg
+from app.pictures.charts import draw_histogram, format_number
+from app.pictures.shapes import Drawing
 from app.tensors.codecs.json_writing import dump
 from app.worker.context import Worker
 from app.worker.gradients import find_gradient
 from app.worker.parameters import JSON, find_tensor, read_part
 
 PIECE = 2**22  # elements looked at at once
+HUGE = 1e150  # squares of more than this, or sums of the like, leave the doubles
+SMALLER = 2.0**600
+PICTURES = {svg.MEDIA_TYPE: svg.write_svg, png.MEDIA_TYPE: png.write_png}
 
 
 def read_histogram(worker: Worker, task: ReadHistogram) -> Encoded:
@@ -29,43 +37,70 @@ def read_histogram(worker: Worker, task: ReadHistogram) -> Encoded:
     value = read_part(worker, stored, task.index)
     if value.is_complex():
         raise in_place("", f"{name!r} holds complex numbers, which have no order.", code="bad-dtype")
-    reply: dict[str, object] = {"name": name, "of": task.of, "dtype": stored.dtype, "shape": list(value.shape)}
-    reply |= count_values(value, task.bins)
-    reply["revision"] = task.network.revision
-    return Encoded(JSON, dump(reply), task.network.revision)
+    counted = count_values(value, task.bins)
+    revision = task.network.revision
+    if task.accept in PICTURES:
+        title = name if task.of == "value" else f"gradient of {name}"
+        title += "" if task.index is None else f"[{task.index}]"
+        drawing = _draw(title, list(value.shape), stored.dtype, revision, counted)
+        return Encoded(task.accept, PICTURES[task.accept](drawing), revision)
+    head = {"name": name, "of": task.of, "dtype": stored.dtype, "shape": list(value.shape)}
+    return Encoded(JSON, dump(head | counted | {"revision": revision}), revision)
 
 
-def count_values(value: Tensor, bins: int) -> dict[str, object]:
+def _draw(title: str, shape: list[int], dtype: str, revision: int, counted: dict[str, Any]) -> Drawing:
+    """The counts as bars, what they come to above them."""
+    words = [f"{dtype} {shape}", f"revision {revision}"]
+    words += [
+        f"{key} {format_number(counted[key])}" for key in ("mean", "std", "min", "max") if counted[key] is not None
+    ]
+    words += [f"{counted[key]:.1%} {key.replace('_', '-')}" for key in ("zeros", "non_finite") if counted[key]]
+    return draw_histogram(title, ", ".join(words), counted["counts"], counted["edges"])
+
+
+def count_values(value: Tensor, bins: int) -> dict[str, Any]:
     """The histogram of a tensor's finite values, in doubles. `edges` are NumPy's: as wide as 1 where all are equal."""
     pieces = torch.split(value.reshape(-1), PIECE)
-    total, zeros, finite_count, summed = value.numel(), 0, 0, 0.0
+    total, zeros, count = value.numel(), 0, 0
     low, high = math.inf, -math.inf
     for piece in pieces:
         finite = _finite(piece)
         zeros += int((finite == 0).sum())
-        finite_count += finite.numel()
+        count += finite.numel()
         if finite.numel():
-            summed += float(finite.sum())
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    mean = summed / finite_count if finite_count else None
     shares = {
         "zeros": zeros / total if total else 0.0,
-        "non_finite": (total - finite_count) / total if total else 0.0,
+        "non_finite": (total - count) / total if total else 0.0,
     }
-    if mean is None:
+    if not count:
         nothing = {"mean": None, "std": None, "min": None, "max": None}
         return {"counts": [0] * bins, "edges": torch.linspace(0, 1, bins + 1).tolist(), **nothing, **shares}
-    first, last = (low, high) if low < high else (low - 0.5, high + 0.5)
+    scale = SMALLER if max(abs(low), abs(high)) > HUGE else 1.0
+    mean, deviation = _moments(pieces, count, scale)
+    counts, edges = _spread(pieces, bins, low, high, scale)
+    return {"counts": counts, "edges": edges, "mean": mean, "std": deviation, "min": low, "max": high, **shares}
+
+
+def _moments(pieces: Sequence[Tensor], count: int, scale: float) -> tuple[float, float | None]:
+    """Mean and standard deviation; None where one value has none, or where it is beyond floats."""
+    mean = math.fsum(float((_finite(piece) / scale).sum()) for piece in pieces) / count
+    if count == 1:
+        return mean * scale, None
+    squares = math.fsum(float((_finite(piece) / scale - mean).square().sum()) for piece in pieces)
+    deviation = math.sqrt(squares / (count - 1)) * scale
+    return mean * scale, deviation if math.isfinite(deviation) else None
+
+
+def _spread(
+    pieces: Sequence[Tensor], bins: int, low: float, high: float, scale: float
+) -> tuple[list[int], list[float]]:
+    first, last = (low / scale, high / scale) if low < high else (low / scale - 0.5, high / scale + 0.5)
     counts = torch.zeros(bins, dtype=torch.float64)
-    squares = 0.0
     for piece in pieces:
-        finite = _finite(piece)
-        counts += torch.histogram(finite, bins=bins, range=(first, last)).hist
-        squares += float((finite - mean).square().sum())
-    edges = torch.linspace(first, last, bins + 1, dtype=torch.float64).tolist()
-    std = math.sqrt(squares / (finite_count - 1)) if finite_count > 1 else None
-    numbers = {"mean": mean, "std": std, "min": low, "max": high}
-    return {"counts": counts.long().tolist(), "edges": edges, **numbers, **shares}
+        counts += torch.histogram(_finite(piece) / scale, bins=bins, range=(first, last)).hist
+    edges = torch.linspace(first, last, bins + 1, dtype=torch.float64) * scale
+    return counts.long().tolist(), edges.tolist()
 
 
 def _finite(piece: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from app.api.bodies import check_json_type
 from app.api.deps import AcceptHeader, BoundedPageDep, FormatQuery, IfMatchDep, LabDep, NetworkName, RetryDep
-from app.api.documentation import binary_contents, ok, problems
+from app.api.documentation import binary_contents, ok, picture_contents, problems
 from app.api.json_route import BytesRoute, JsonRoute, content_type_of
-from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
+from app.api.negotiation import JSON, NPY, NPZ, PNG, PT, SAFETENSORS, SVG, choose
 from app.api.replies import answer_with, reply_of_answer, reply_of_counted_page, reply_of_encoded, reply_of_model
 from app.api.schemas.networks import ChangedParameter, Parameter, ParameterPage, ParameterWithValue
 from app.api.schemas.parameters import Histogram
@@ -161,8 +161,8 @@ def _parameter(name: str, device: str, info: ParameterInfo) -> dict[str, Any]:
     summary="Count the values of one parameter",
     response_model=Histogram,
     responses={
-        200: ok("The counts.", HISTOGRAM, headers=("ETag",)),
-        **problems("not-found", "bad-index", "invalid-request", "bad-dtype", "unavailable"),
+        200: ok("The counts.", HISTOGRAM, headers=("ETag",), **picture_contents(SVG, PNG)),
+        **problems("not-found", "not-acceptable", "bad-index", "invalid-request", "bad-dtype", "unavailable"),
     },
 )
 async def histogram(
@@ -173,9 +173,15 @@ async def histogram(
     index: IndexQuery = None,
     revision: RevisionQuery = None,
     of: Annotated[Of, Query(description="What is counted: the values, or the gradient that backward left.")] = "value",
+    format_name: FormatQuery = None,
+    accept: AcceptHeader = None,
 ) -> Response:
-    """How the values of a parameter or buffer, of its gradient, or of the part that `index` takes, are spread."""
-    encoded, number = await read_histogram(lab, name, parameter, index=index, bins=bins, revision=revision, of=of)
+    """How the values of a parameter or buffer, of its gradient, or of the part that `index` takes, are spread: in
+    numbers, or drawn (`?format=svg` or `png`)."""
+    media_type = choose(accept, format_name, (JSON, SVG, PNG))
+    encoded, number = await read_histogram(
+        lab, name, parameter, index=index, bins=bins, media_type=media_type, revision=revision, of=of
+    )
     return reply_of_encoded(encoded, number)
 
 
