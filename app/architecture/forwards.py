@@ -4,7 +4,7 @@ Called by `check.py` (names alone) and `plan_own.py` (with hyperparameters).
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
@@ -17,21 +17,21 @@ from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, P
 from app.errors import Unprocessable, in_place, pointer_to
 from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph
 from app.language.errors import LanguageError
-from app.language.reads import Read, follow
+from app.language.reads import follow
 from app.settings import Limits
 
 
 @dataclass(frozen=True)
 class OwnForward:
-    """A forward as a function of the module and its inputs, and what it is sure to read of its children."""
+    """A compiled forward with the values of the hyperparameters in it, and the block that it is of."""
 
-    run: Callable[..., object]
-    reads: Sequence[Read]
+    forward: Forward
+    hyperparameters: Mapping[str, object]
     block: Own
 
     def check_reads(self, module: nn.Module) -> None:
         """Sees that `module`, made of the block, has all that is read. Raises Unprocessable (unknown-name, ...)."""
-        for read in self.reads:
+        for read in self.forward.reads:
             try:
                 follow(module, read)
             except LanguageError as error:
@@ -53,8 +53,7 @@ def compile_own(
             )
             own = next((one.pointer for one in block.header.hyperparameters if one.name == name), None)
             raise in_place(own or block.pointer + "/forward", message, code="bad-arguments")
-    run = forward.bind({name: values[name] for name in forward.scope.hyperparameters})
-    return OwnForward(run, forward.reads, block)
+    return OwnForward(forward, {name: values[name] for name in forward.scope.hyperparameters}, block)
 
 
 def _holds_tensor(value: object) -> bool:

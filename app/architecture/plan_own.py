@@ -10,7 +10,7 @@ import torch
 from app.architecture.first_values import FirstValues
 from app.architecture.forwards import compile_own
 from app.architecture.layers import in_words
-from app.architecture.own import make_class
+from app.architecture.own import Written, make_class
 from app.architecture.plan import BlockPlan, Child, FirstValue, Plan, Section, Slot, tensor_bytes
 from app.architecture.scopes import Scope
 from app.architecture.spec import Block, Own, TensorLiteral, Text
@@ -60,7 +60,10 @@ def plan_own(planner: BlockPlanner, block: Own, scope: Scope, name: str) -> Bloc
     planner.check_bytes(memory, block.pointer)
     members = frozenset(child.name for child in children)
     forward = compile_own(block, members, spread, values, planner.limits)  # refuses what reads a tensor
-    kind = make_class(name, block.inputs, None if forward is None else forward.run, spread)
+    made_of = Written(block.inputs, None, {}, spread)
+    if forward is not None:
+        made_of = Written(block.inputs, forward.forward, forward.hyperparameters, spread)
+    kind = make_class(name, made_of)
     return BlockPlan(size, memory, kind, tuple(sections), block.ties, values, block.pointer, forward)
 
 

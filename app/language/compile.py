@@ -26,6 +26,7 @@ from app.language.running import current, running, with_limits
 from app.language.scope import ExpressionNames, Scope
 from app.language.statements import parse_program
 from app.language.syntax import Expression, Input, parse_expression
+from app.language.trees import outer
 from app.language.words import DTYPE_ALIASES, DTYPES
 from app.settings import Limits
 
@@ -242,7 +243,7 @@ def _literal(value: object) -> ast.expr:
     if isinstance(value, tuple):
         return ast.Tuple([_literal(part) for part in value], ast.Load())
     if isinstance(value, float) and not math.isfinite(value):
-        return ast.Call(ast.Name("float", ast.Load()), [ast.Constant(str(value))], [])
+        return ast.Call(outer("float"), [ast.Constant(str(value))], [])
     assert value is None or isinstance(value, str | int | float)
     return ast.Constant(value)
 

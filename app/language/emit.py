@@ -13,7 +13,7 @@ from app.language.errors import LanguageError, suggest
 from app.language.expressions import refuse, refused_keyword
 from app.language.functions import BARE, METHODS, REFUSED_METHODS, Function, find_dotted
 from app.language.syntax import dotted
-from app.language.trees import Names, Pair, attribute, call, index_tree, name, path, placed, runtime
+from app.language.trees import Names, Pair, attribute, call, index_tree, name, outer, path, placed, runtime
 from app.language.words import (
     DTYPE_ALIASES,
     DTYPES,
@@ -372,7 +372,7 @@ class Emitter:
                 keywords = [(k.arg, self.emit(k.value)) for k in node.keywords]
                 return Pair(
                     ast.Call(
-                        name(node.func.id), [a.shown for a in args], [ast.keyword(k, v.shown) for k, v in keywords]
+                        outer(node.func.id), [a.shown for a in args], [ast.keyword(k, v.shown) for k, v in keywords]
                     ),
                     ast.Call(
                         name("@" + LOOPS[node.func.id]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.language.expressions import IDENTIFIER
 from app.language.syntax import Input
-from app.language.trees import Pair, attribute, call, name, runtime
+from app.language.trees import Pair, attribute, call, name, outer, runtime
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def member_tree(member: str) -> ast.expr:
     """`self.linear`, or `getattr(self, 'block 0')` where the name is no identifier."""
     if IDENTIFIER.match(member):
         return attribute(name("self"), member)
-    return call(name("getattr"), name("self"), ast.Constant(member))
+    return call(outer("getattr"), name("self"), ast.Constant(member))
 
 
 @dataclass

@@ -23,8 +23,21 @@ class Names(Protocol):
     def known(self) -> set[str]: ...
 
 
+class Outer(ast.Load):
+    """Where a printed name stands for something of Python or PyTorch, not for anything of the user's."""
+
+
 def name(identifier: str) -> ast.Name:
     return ast.Name(identifier, ast.Load())
+
+
+def outer(identifier: str) -> ast.Name:
+    """A printed name that no user's name may hide: `torch`, `F`, `len`."""
+    return ast.Name(identifier, Outer())
+
+
+def is_outer(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, Outer)
 
 
 def call(function: ast.expr, *args: ast.expr) -> ast.Call:
@@ -41,9 +54,9 @@ def attribute(value: ast.expr, attr: str) -> ast.Attribute:
 
 
 def path(text: str) -> ast.expr:
-    """The tree of a dotted name, `torch.linalg.norm`."""
+    """The tree of a dotted name of PyTorch or Python, `torch.linalg.norm`; or of what `self` has."""
     first, *rest = text.split(".")
-    tree: ast.expr = name(first)
+    tree: ast.expr = name(first) if first == "self" else outer(first)
     for part in rest:
         tree = attribute(tree, part)
     return tree

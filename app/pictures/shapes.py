@@ -56,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Text:
-    """One line of text; `y` is its baseline."""
+    """One line of text; `y` is its baseline. `apart`: nothing behind comes near its letters (in SVG)."""
 
     x: float
     y: float
@@ -65,6 +65,7 @@ class Text:
     fill: str = INK
     anchor: Anchor = "start"
     bold: bool = False
+    apart: bool = False
 
 
 Shape = Box | Line | Text

@@ -67,8 +67,9 @@ def arrow_head(line: Line) -> tuple[tuple[float, float], ...]:
 def _words(text: Text) -> str:
     bold = ' font-weight="600"' if text.bold else ""
     anchor = "" if text.anchor == "start" else f' text-anchor="{text.anchor}"'
+    apart = f' stroke="{PAPER}" stroke-width="4" paint-order="stroke"' if text.apart else ""
     place = f'x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(text.size)}"'
-    return f'<text {place} fill="{text.fill}"{anchor}{bold}>{_text(text.text)}</text>'
+    return f'<text {place} fill="{text.fill}"{anchor}{bold}{apart}>{_text(text.text)}</text>'
 
 
 def _dashes(dashed: bool) -> str:
