@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from app.architecture.call import call
+from app.architecture.call import call, inputs_of
 from app.architecture.dataflow import Flow
 from app.architecture.describe import dtype_name
 from app.architecture.flow_values import NOTHING, Called, Place, Value, merged, sources_of
@@ -88,12 +88,21 @@ class Builder:
         """The graph of the network itself, between its inputs and its outputs."""
         if opens(self.net):
             return self.inside(self.net, named=True)
-        entry, node, end = self.port("input", "input"), self.leaf("", self.net), self.port("output", "output")
-        edges = (
-            Edge(entry.id, node.id, self.observed.of_inputs(self.net)),
-            Edge(node.id, end.id, self.observed.of_module(self.net)),
-        )
-        return Graph((entry, node, end), edges)
+        known = inputs_of(self.net)
+        names = [given.name for given in known if given.required] or [given.name for given in known[:1]]
+        entries = [self.entry(self.net, position, name, name) for position, name in enumerate(names)]
+        node, end = self.leaf("", self.net), self.end("output")
+        edges = [Edge(entry.id, node.id, self.label(entry.id)) for entry in entries]
+        return Graph((*entries, node, end), (*edges, Edge(node.id, end.id, self.label(node.id))))
+
+    def entry(self, module: nn.Module, position: int, name: str, title: str) -> Node:
+        """The node of an input, its shape being known where the module was seen to be called."""
+        node = Node(self.new_id(), "input", (title,))
+        self.labels[node.id] = self.observed.of_input(module, position, name)
+        return node
+
+    def end(self, title: str) -> Node:
+        return Node(self.new_id(), "output", (title,))
 
     # --- modules ---
 
@@ -150,9 +159,7 @@ class Builder:
             nodes.append(self.child(name, child, len(names)))
         if not isinstance(module, nn.Sequential):
             return Graph(tuple(nodes), ())
-        ports = self.port("input", "input" if named else ""), self.port("output", "output" if named else "")
-        self.labels[ports[0].id] = self.observed.of_inputs(module)
-        row = [ports[0], *nodes, ports[1]]
+        row = [self.entry(module, 0, "input", "input" if named else ""), *nodes, self.end("output" if named else "")]
         edges = [Edge(a.id, b.id, self.labels.get(a.id, "")) for a, b in pairwise(row)]
         return Graph(tuple(row), tuple(edges))
 
@@ -192,12 +199,11 @@ class Builder:
         if written.forward is None:
             return self.chain(module, named=named)
         flow = Flow(module, self)
-        required = [given.name for given in written.inputs]
-        taken = self.observed.inputs.get(id(module), [""])[0] if len(required) == 1 else ""
-        for name in required:
-            entry = flow.add("input", name if named or len(required) > 1 else "")
-            self.labels[entry] = taken
-            flow.names[name] = Value((entry,))
+        for position, given in enumerate(written.inputs):
+            title = given.name if named or len(written.inputs) > 1 else ""
+            entry = self.entry(module, position, given.name, title)
+            flow.put(entry, ())
+            flow.names[given.name] = Value((entry.id,))
         try:
             flow.block(written.forward.tree.body, frozenset())
         except TooMany:
@@ -251,9 +257,6 @@ class Builder:
 
     def label(self, node: str) -> str:
         return self.labels.get(node, "")
-
-    def port(self, kind: str, name: str) -> Node:
-        return Node(self.new_id(), "input" if kind == "input" else "output", (name,))
 
 
 def _title(name: str, module: nn.Module) -> str:

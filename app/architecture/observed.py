@@ -24,42 +24,42 @@ MOST_SHOWN = 3  # shapes of one value, or of one place that saw several
 
 @dataclass
 class Observed:
-    """Shapes in words: what modules took and gave, by identity; and what operations of a forward gave, by place."""
+    """Shapes in words: what modules took (by position or name) and gave, and what operations of a forward gave."""
 
-    inputs: dict[int, list[str]] = field(default_factory=dict)
+    inputs: dict[tuple[int, int | str], list[str]] = field(default_factory=dict)
     outputs: dict[int, list[str]] = field(default_factory=dict)
     operations: dict[tuple[int, Place], list[str]] = field(default_factory=dict)
 
     def of_module(self, module: nn.Module) -> str:
         return " or ".join(self.outputs.get(id(module), []))
 
-    def of_inputs(self, module: nn.Module) -> str:
-        return " or ".join(self.inputs.get(id(module), []))
+    def of_input(self, module: nn.Module, position: int, name: str) -> str:
+        found = self.inputs.get((id(module), name)) or self.inputs.get((id(module), position), [])
+        return " or ".join(found)
 
     def of_operation(self, owner: nn.Module, place: Place) -> str:
         return " or ".join(self.operations.get((id(owner), place), []))
+
+    def note_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        for key, value in [*enumerate(args), *kwargs.items()]:
+            _note(self.inputs, (id(module), key), value)
+
+    def note_outputs(self, module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+        _note(self.outputs, id(module), output)
 
 
 @contextmanager
 def observing(net: nn.Module) -> Iterator[Observed]:
     """Watches calls of `net` while it lasts."""
     observed = Observed()
-    handles = [module.register_forward_hook(_Hook(observed), with_kwargs=True) for module in net.modules()]
+    handles = [module.register_forward_pre_hook(observed.note_inputs, with_kwargs=True) for module in net.modules()]
+    handles += [module.register_forward_hook(observed.note_outputs) for module in net.modules()]
     try:
         with _Operations(observed):
             yield observed
     finally:
         for handle in handles:
             handle.remove()
-
-
-class _Hook:
-    def __init__(self, observed: Observed) -> None:
-        self.observed = observed
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        _note(self.observed.inputs, id(module), (*args, *kwargs.values()))
-        _note(self.observed.outputs, id(module), output)
 
 
 class _Operations(TorchFunctionMode):

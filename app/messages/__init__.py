@@ -37,6 +37,7 @@ from app.messages.parameters import (
     ReplaceParameter,
     Updated,
 )
+from app.messages.pictures import DrawNetwork
 from app.messages.states import CompareRevisions, DescribeState, KeepTensors, Kept, StateDescribed, WriteTensors
 from app.messages.withdrawals import Withdrawals
 from app.messages.workers import (
@@ -70,6 +71,7 @@ Task = (
     | DescribeState
     | KeepTensors
     | WriteTensors
+    | DrawNetwork
     | ReadCatalog
     | ReportStatus
 )
@@ -102,6 +104,7 @@ __all__ = [
     "CompareRevisions",
     "DescribeGradients",
     "DescribeState",
+    "DrawNetwork",
     "EditParameter",
     "Encoded",
     "Failure",

@@ -34,7 +34,7 @@ class ReadParameter(Message, frozen=True):
 
 
 class ReadHistogram(Message, frozen=True):
-    """Count the values of one parameter or buffer, or of its gradient, or of a part. Reply: `Encoded`, JSON or drawn."""
+    """Count the values of one parameter or buffer, or of its gradient. Reply: `Encoded`, JSON or drawn."""
 
     network: NetworkRef
     parameter: str

@@ -13,7 +13,7 @@ from app.architecture.call import call, inputs_of
 from app.architecture.describe import print_tree
 from app.architecture.layout import Layout
 from app.architecture.resolve import check_block, resolve
-from app.errors import LabError, Unprocessable, pointer_to
+from app.errors import Unprocessable
 from app.messages import (
     BlockChecked,
     BuildNetwork,
@@ -21,13 +21,11 @@ from app.messages import (
     CheckArchitecture,
     CheckBlock,
     Checked,
-    ShapeSpec,
     TensorShape,
 )
-from app.tensors.dtypes import find_dtype
-from app.tensors.shapes import read_shape
 from app.tensors.torch_dtypes import dtype_name, torch_dtype
 from app.worker.context import Worker
+from app.worker.imagined import imagine, rebased
 from app.worker.initialize import initialize_module
 from app.worker.transfer import keep_state
 
@@ -110,33 +108,14 @@ def _output_shapes(
 ) -> tuple[dict[str, TensorShape] | None, str | None]:
     if task.input_shapes is None:
         return None, None
-    tensors = {name: _imagined(worker, task, name, spec) for name, spec in task.input_shapes.items()}
-    inputs = tensors[""] if set(tensors) == {""} else tensors
+    inputs = imagine(task.input_shapes, task.dtype, worker.limits)
     try:
         with torch.inference_mode():
             outputs = call(net, inputs, limits=worker.limits).outputs
     except Unprocessable as error:
         if error.code == "needs-values":
             return None, error.detail
-        raise _rebased(error) from error
+        raise rebased(error) from error
     return {
         name: TensorShape(dtype=dtype_name(tensor.dtype), shape=list(tensor.shape)) for name, tensor in outputs.items()
     }, None
-
-
-def _imagined(worker: Worker, task: CheckArchitecture, name: str, spec: ShapeSpec) -> torch.Tensor:
-    pointer = pointer_to("input_shapes", name) if name else "/input_shapes"
-    dtype = find_dtype(spec.dtype or task.dtype, f"{pointer}/dtype")
-    shape = read_shape(spec.shape, dtype, worker.limits, pointer)
-    return torch.empty(shape, dtype=torch_dtype(dtype.name), device="meta")
-
-
-def _rebased(error: Unprocessable) -> LabError:
-    """Inputs of a check stand under /input_shapes, not under /inputs."""
-    places = [
-        place._replace(pointer="/input_shapes" + place.pointer.removeprefix("/inputs"))
-        if place.pointer.startswith("/inputs")
-        else place
-        for place in error.places
-    ]
-    return Unprocessable(error.detail, code=error.code, places=places, extra=error.extra)

@@ -18,6 +18,7 @@ from app.messages import (
     CompareRevisions,
     DescribeGradients,
     DescribeState,
+    DrawNetwork,
     EditParameter,
     Encoded,
     Initialize,
@@ -39,6 +40,7 @@ from app.messages import (
 from app.worker.architectures import build_network, check_architecture, check_block_definition
 from app.worker.backward import run_backward
 from app.worker.context import Worker
+from app.worker.diagrams import draw_network
 from app.worker.differences import compare_revisions
 from app.worker.edits import edit_parameter, replace_parameter
 from app.worker.forward import run_forward
@@ -67,6 +69,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     CompareRevisions: compare_revisions,
     DescribeGradients: describe_gradients,
     DescribeState: describe_state,
+    DrawNetwork: draw_network,
     KeepTensors: keep_tensors,
     EditParameter: edit_parameter,
     Initialize: initialize,

@@ -6,15 +6,14 @@ from fastapi import APIRouter, Body
 
 from app.api.deps import LabDep
 from app.api.documentation import ok, problems, with_nulls
+from app.api.input_shapes import specs_of
 from app.api.json_route import JsonRoute
 from app.api.schemas.architectures import (
     MLP,
     ArchitectureToCheck,
     CheckedArchitecture,
-    ShapeAndDtype,
     TensorShape,
 )
-from app.messages import ShapeSpec
 from app.services.architectures import check_architecture
 
 router = APIRouter(prefix="/v1/architectures", tags=["Architectures"], route_class=JsonRoute)
@@ -83,7 +82,7 @@ async def check(
     """Builds it where sizes are known but no memory is taken: its parameter count, its printed tree, and the shapes of
     its outputs for the shapes of inputs you give. Nothing is stored."""
     checked = await check_architecture(
-        lab, body.architecture, dtype=body.dtype, input_shapes=_input_shapes(body.input_shapes)
+        lab, body.architecture, dtype=body.dtype, input_shapes=specs_of(body.input_shapes)
     )
     shapes = checked.output_shapes
     return CheckedArchitecture(
@@ -96,15 +95,3 @@ async def check(
         else {name: TensorShape(dtype=output.dtype, shape=output.shape) for name, output in shapes.items()},
         note=checked.note,
     )
-
-
-def _input_shapes(given: list[int] | dict[str, list[int] | ShapeAndDtype] | None) -> dict[str, ShapeSpec] | None:
-    """A bare list stands for the only input, whatever its name."""
-    if given is None:
-        return None
-    if isinstance(given, list):
-        return {"": ShapeSpec(given)}
-    return {
-        name: ShapeSpec(shape) if isinstance(shape, list) else ShapeSpec(shape.shape, shape.dtype)
-        for name, shape in given.items()
-    }

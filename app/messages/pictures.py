@@ -1,0 +1,18 @@
+"""The task that draws a network."""
+
+from app.messages.architectures import ShapeSpec
+from app.messages.base import Message, NetworkRef
+
+
+class DrawNetwork(Message, frozen=True):
+    """Draw the module at `path` ("" is the network itself) and what is in it. Reply: `Encoded`.
+
+    `input_shapes` are those of the whole network; None: no shapes are shown.
+    """
+
+    network: NetworkRef
+    title: str
+    path: str
+    depth: int | None
+    input_shapes: dict[str, ShapeSpec] | None
+    accept: str
