@@ -54,8 +54,10 @@ class Settings(BaseSettings):
     )
     job_workers: int = Field(1, ge=1, description="processes for jobs on each device, started when there is a job")
     job_idle_seconds: float = Field(60.0, gt=0, description="how long a process for jobs waits for the next one")
-    resident_bytes: int = Field(
-        6 * GIB, description="networks kept loaded on one device; the least recently used leaves"
+    resident_bytes: int | None = Field(
+        None,
+        description="networks and tensors that one worker keeps on its device, the least recently used leaving; "
+        "default: 60 % of a GPU, shared with the workers for jobs; at most 6 GiB of a CPU worker's memory",
     )
     deadline_seconds: float = Field(30.0, gt=0, description="longest time one request may run in a worker")
     drain_seconds: float = Field(30.0, ge=0, description="how long running requests may finish when the service stops")

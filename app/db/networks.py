@@ -4,7 +4,7 @@ Every function takes a connection of `Database.transaction()` or `reading()` and
 names are seen only with that workspace in hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,8 @@ from app.db.clock import read_clock
 from app.db.columns import database_time
 from app.db.tables import networks
 from app.errors import Conflict
+
+IDS_AT_ONCE = 500  # in one statement
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,23 @@ def find_layout(connection: sa.Connection, network_id: str) -> tuple[bytes | Non
         sa.select(networks.c.layout, networks.c.resolved).where(networks.c.id == network_id)
     ).one_or_none()
     return None if row is None else (None if row[0] is None else bytes(row[0]), bytes(row[1]))
+
+
+def placed_bytes(connection: sa.Connection) -> dict[str, int]:
+    """The bytes of parameters on each device, in all workspaces."""
+    total = sa.func.sum(networks.c.parameter_bytes)
+    rows = connection.execute(sa.select(networks.c.device, total).group_by(networks.c.device))
+    return {device: int(byte_count) for device, byte_count in rows}
+
+
+def names_of(connection: sa.Connection, workspace: str, ids: Sequence[str]) -> dict[str, str]:
+    """The names of those of `ids` that are in the workspace, by id."""
+    names = {}
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        wanted = networks.c.id.in_(ids[start : start + IDS_AT_ONCE])
+        statement = sa.select(networks.c.id, networks.c.name).where(networks.c.workspace == workspace, wanted)
+        names.update({row.id: row.name for row in connection.execute(statement)})
+    return names
 
 
 def list_page(

@@ -38,6 +38,15 @@ from app.messages.parameters import (
     Updated,
 )
 from app.messages.pictures import DrawNetwork
+from app.messages.residency import (
+    Holding,
+    Loaded,
+    LoadNetwork,
+    Release,
+    Released,
+    Resident,
+    ResidentKind,
+)
 from app.messages.states import CompareRevisions, DescribeState, KeepTensors, Kept, StateDescribed, WriteTensors
 from app.messages.withdrawals import Withdrawals
 from app.messages.workers import (
@@ -45,10 +54,7 @@ from app.messages.workers import (
     Lane,
     Progress,
     Ready,
-    ReportStatus,
-    Resident,
     Start,
-    Status,
     from_failure,
     to_failure,
 )
@@ -73,7 +79,8 @@ Task = (
     | WriteTensors
     | DrawNetwork
     | ReadCatalog
-    | ReportStatus
+    | LoadNetwork
+    | Release
 )
 
 Reply = (
@@ -88,12 +95,20 @@ Reply = (
     | Initialized
     | Updated
     | Backpropagated
-    | Status
+    | Loaded
+    | Released
     | Failure
 )
 
 __all__ = [
     "Backpropagated",
+    "Holding",
+    "LoadNetwork",
+    "Loaded",
+    "Release",
+    "Released",
+    "Resident",
+    "ResidentKind",
     "BlockChecked",
     "BuildNetwork",
     "Built",
@@ -131,14 +146,11 @@ __all__ = [
     "Ready",
     "ReplaceParameter",
     "Reply",
-    "ReportStatus",
-    "Resident",
     "RunBackward",
     "RunForward",
     "ShapeSpec",
     "Start",
     "StateDescribed",
-    "Status",
     "Task",
     "TensorShape",
     "Updated",

@@ -42,6 +42,7 @@ class BuildNetwork(Message, frozen=True):
     rules: bytes | None = None  # JSON: rules of initialisation, run after the first values are drawn
     rules_seed: int | None = None  # None: the generator goes on
     rules_pointer: str = "/init"
+    network_id: str | None = None  # under which the worker keeps it loaded; None: it does not
 
 
 class ListModules(Message, frozen=True):

@@ -1,4 +1,4 @@
-"""What a worker and the pool say of themselves: the start, readiness, status and failure."""
+"""What a worker and the pool say of themselves: the start, readiness, progress and failure."""
 
 from typing import Literal
 
@@ -23,6 +23,7 @@ class Ready(Message, frozen=True):
     """First message from a worker: it has loaded PyTorch and answers from now on."""
 
     pid: int
+    budget_bytes: int  # of networks and tensors that it keeps on its device
 
 
 class Progress(Message, frozen=True, omit_defaults=True):
@@ -30,26 +31,6 @@ class Progress(Message, frozen=True, omit_defaults=True):
 
     fraction: float | None = None  # 0 to 1, where the task knows
     detail: bytes = b"{}"  # a JSON object, in the words of the task
-
-
-class ReportStatus(Message, frozen=True):
-    """Tell how the worker is. Reply: `Status`."""
-
-
-class Resident(Message, frozen=True):
-    network_id: str
-    revision: int
-    bytes: int
-
-
-class Status(Message, frozen=True):
-    device: str
-    device_type: str  # "cpu" or "cuda"
-    device_name: str  # "NVIDIA H100 80GB HBM3", or the CPU's name
-    memory_total_bytes: int | None
-    memory_used_bytes: int | None
-    process_bytes: int
-    residents: list[Resident]
 
 
 class Failure(Message, frozen=True):

@@ -6,10 +6,10 @@ implementation passes the contract tests in `tests/contracts/`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from app.messages import Lane, Progress, Reply, Task
+from app.messages import Lane, Progress, Reply, Resident, Task
 
 ReplyT = TypeVar("ReplyT")
 
@@ -28,6 +28,22 @@ class WorkerInfo:
     queue: int  # tasks waiting or running
     restarts: int  # how often it was replaced
     tasks_done: int
+    residents: list[Resident] = field(default_factory=list)  # what it keeps on its device between calls
+    budget_bytes: int | None = None  # of those at most; None before it is ready
+    device_bytes: int | None = None  # what it has taken of a GPU's memory; None on a CPU
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A device as its machine sees it, for all that runs there; None where nobody measures it. Memory in bytes."""
+
+    model: str | None = None
+    total_bytes: int | None = None
+    used_bytes: int | None = None
+    utilization: float | None = None  # share of time that it was busy lately, 0 to 1
+    temperature_celsius: int | None = None
+    power_watts: float | None = None
+    worker_bytes: int | None = None  # what the workers of the device have taken of that memory
 
 
 class WorkerPool(ABC):
@@ -72,6 +88,10 @@ class WorkerPool(ABC):
     @abstractmethod
     def workers(self) -> list[WorkerInfo]:
         """Tells how each worker is, in the order of their devices."""
+
+    @abstractmethod
+    async def measure(self) -> dict[str, Measurement]:
+        """Measures each device, whatever its workers are doing."""
 
     @property
     @abstractmethod

@@ -1,29 +1,17 @@
 """Which devices this machine's pool has, and what a device is called.
 
-Names are PyTorch's with an index, `cuda:1` or `cpu:0`; several CPU slots stand for several devices. Knows the NVIDIA
-driver's library (NVML) but not PyTorch. Called by `app.pool.local` and `app.services`.
+Names are PyTorch's with an index, `cuda:1` or `cpu:0`; several CPU slots stand for several devices. Called by
+`app.pool.local` and `app.services`.
 """
 
 import re
-from collections.abc import Sequence
-
-import pynvml
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from app.errors import Place, Unprocessable
+from app.pool.gpus import gpu_count
 
 _NAME = re.compile(r"(cpu|cuda):(0|[1-9][0-9]{0,3})")
-
-
-def cuda_device_count() -> int:
-    """How many NVIDIA GPUs the driver sees; 0 where there is no driver."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return 0
-    try:
-        return int(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def chosen_devices(setting: str | None) -> list[str]:
@@ -32,7 +20,7 @@ def chosen_devices(setting: str | None) -> list[str]:
     Raises: ValueError naming the entry that is not a device, or that stands twice.
     """
     if setting is None:
-        return [f"cuda:{index}" for index in range(cuda_device_count())] or ["cpu:0"]
+        return [f"cuda:{index}" for index in range(gpu_count())] or ["cpu:0"]
     names = [_with_index(name.strip()) for name in setting.split(",") if name.strip()]
     for name in names:
         if not _NAME.fullmatch(name):
@@ -44,15 +32,27 @@ def chosen_devices(setting: str | None) -> list[str]:
     return names
 
 
-def find_device(wanted: str | None, present: Sequence[str], *, fallback: bool = False, pointer: str = "") -> str:
-    """The canonical name of `wanted` among `present`: None and `auto` are the first, `cuda` is the first GPU.
+def find_device(
+    wanted: str | None,
+    present: Sequence[str],
+    *,
+    placed: Mapping[str, int] = MappingProxyType({}),
+    fallback: bool = False,
+    pointer: str = "",
+) -> str:
+    """The canonical name of `wanted` among `present`: None is the first, `cuda` the first GPU, `auto` the one of the
+    first's type on which the fewest bytes are `placed`.
 
     With `fallback` an absent device becomes the first CPU slot, else the first device.
 
     Raises: Unprocessable `unknown-device` that lists the devices present.
     """
-    if wanted is None or wanted == "auto":
+    if wanted is None:
         return present[0]
+    if wanted == "auto":
+        kind = present[0].partition(":")[0]
+        alike = [device for device in present if device.startswith(f"{kind}:")]
+        return min(alike, key=lambda device: placed.get(device, 0))
     name = _with_index(wanted)
     if wanted in ("cpu", "cuda"):
         name = next((device for device in present if device.startswith(f"{wanted}:")), name)

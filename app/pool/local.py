@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from app.errors import Conflict, Unavailable
 from app.messages import Failure, Lane, Progress, Reply, Task, from_failure
-from app.pool.base import WorkerInfo, WorkerPool
+from app.pool.base import Measurement, WorkerInfo, WorkerPool
 from app.pool.devices import chosen_devices
+from app.pool.hardware import measure
 from app.pool.slot import Slot
 from app.settings import Settings
 
@@ -66,6 +67,9 @@ class LocalPool(WorkerPool):
 
     def workers(self) -> list[WorkerInfo]:
         return [slot.info() for slot in self._all()]
+
+    async def measure(self) -> dict[str, Measurement]:
+        return await asyncio.to_thread(measure, self.workers())
 
     @property
     def devices(self) -> list[str]:

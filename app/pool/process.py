@@ -13,12 +13,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
-from app.messages import FrameReader, Lane, Progress, Ready, Reply, Start, Task, Withdrawals, frame
+from app.messages import FrameReader, Holding, Lane, Progress, Ready, Reply, Start, Task, Withdrawals, frame
 from app.messages.withdrawals import SIGNAL
 from app.settings import Settings
 
@@ -28,26 +27,27 @@ SOCKET_BUFFER_BYTES = 2**20
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
 
 
+class Owner(Protocol):
+    """Who is told what a process does. All of it is called in the event loop."""
+
+    def worker_ready(self, ready: Ready) -> None: ...
+
+    def worker_holds(self, holding: Holding) -> None: ...
+
+    def worker_told(self, sequence: int, progress: Progress) -> None: ...
+
+    def worker_answered(self, sequence: int, reply: Reply) -> None: ...
+
+    def worker_died(self, reason: str) -> None:
+        """Called once, when it has gone for whatever cause."""
+
+
 class WorkerProcess(asyncio.Protocol):
-    """A spawned worker and the stream to it.
+    """A spawned worker and the stream to it."""
 
-    `on_ready()` is called once it answers, `on_progress(sequence, progress)` while a task runs, `on_reply(sequence,
-    reply)` for each answer, `on_death(reason)` once, when it has gone for whatever cause. All run in the event loop.
-    """
-
-    def __init__(
-        self,
-        *,
-        on_ready: Callable[[], None],
-        on_progress: Callable[[int, Progress], None],
-        on_reply: Callable[[int, Reply], None],
-        on_death: Callable[[str], None],
-    ) -> None:
-        self._on_ready = on_ready
-        self._on_progress = on_progress
-        self._on_reply = on_reply
-        self._on_death = on_death
-        self._reader: FrameReader[Reply | Ready | Progress] = FrameReader(Reply | Ready | Progress)
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._reader: FrameReader[Reply | Ready | Progress | Holding] = FrameReader(Reply | Ready | Progress | Holding)
         self._withdrawals: Withdrawals | None = None
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
@@ -58,7 +58,7 @@ class WorkerProcess(asyncio.Protocol):
         return self._process.pid if self._process else None
 
     async def start(self, device: str, lane: Lane, settings: Settings) -> None:
-        """Spawns the process and says what it is; it is ready when `on_ready` is called."""
+        """Spawns the process and says what it is; it is ready when its owner is told so."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
@@ -80,7 +80,7 @@ class WorkerProcess(asyncio.Protocol):
         self.send(0, Start(device=device, lane=lane, settings=settings.model_dump_json().encode()))
 
     def send(self, sequence: int, message: Task | Start) -> None:
-        """Puts a message on its way; does nothing when the worker has gone (its death is reported instead)."""
+        """Puts a message on its way; does nothing when the worker has gone (its owner is told of its death)."""
         if self._transport is not None:
             self._transport.write(frame(sequence, message))
 
@@ -104,7 +104,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process.send_signal(SIGNAL)
 
     def kill(self) -> None:
-        """Ends the process at once; `on_death` follows."""
+        """Ends the process at once; its owner is told."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -135,12 +135,14 @@ class WorkerProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for sequence, message in self._reader.feed(data):
-                if isinstance(message, Ready):
-                    self._on_ready()
-                elif isinstance(message, Progress):
-                    self._on_progress(sequence, message)
+                if isinstance(message, Progress):
+                    self._owner.worker_told(sequence, message)
+                elif isinstance(message, Holding):
+                    self._owner.worker_holds(message)
+                elif isinstance(message, Ready):
+                    self._owner.worker_ready(message)
                 else:
-                    self._on_reply(sequence, message)
+                    self._owner.worker_answered(sequence, message)
         except (msgspec.DecodeError, msgspec.ValidationError):
             logger.exception("worker %s sent bytes that are no reply; killing it", self.pid)
             self.kill()
@@ -159,7 +161,7 @@ class WorkerProcess(asyncio.Protocol):
         process = self._process
         assert process is not None
         await self.wait(LAST_WORDS_SECONDS)  # a worker without its socket is of no use
-        self._on_death(_describe_exit(process.wait()))
+        self._owner.worker_died(_describe_exit(process.wait()))
 
 
 def _describe_exit(status: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
-from app.messages import Lane, Progress, Reply, Task
+from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Task
 from app.messages.withdrawals import MOST_HELD
 from app.pool.base import WorkerInfo, WorkerState
 from app.pool.process import WorkerProcess
@@ -59,6 +59,9 @@ class Slot:
         self._kill_reason: LabError | None = None
         self._stopping = False
         self._process: WorkerProcess | None = None
+        self._residents: dict[tuple[ResidentKind, str], Resident] = {}
+        self._device_bytes: int | None = None
+        self._budget_bytes: int | None = None
 
     @property
     def queue(self) -> int:
@@ -75,15 +78,15 @@ class Slot:
             queue=self.queue,
             restarts=self._restarts,
             tasks_done=self._tasks_done,
+            residents=list(self._residents.values()),
+            budget_bytes=self._budget_bytes,
+            device_bytes=self._device_bytes,
         )
 
     async def start(self) -> None:
         self.state = "starting"
-        process = WorkerProcess(
-            on_ready=self._ready, on_progress=self._progress, on_reply=self._reply, on_death=self._death
-        )
-        self._process = process
-        await process.start(self.device, self.lane, self._settings)
+        self._process = WorkerProcess(self)
+        await self._process.start(self.device, self.lane, self._settings)
 
     async def run(self, task: Task, deadline_seconds: float, on_progress: Callable[[Progress], None] | None) -> Reply:
         """Puts a task into the queue and waits for its reply. Cancelling takes it back, or breaks it off."""
@@ -164,19 +167,26 @@ class Slot:
                 self._process.withdraw(sequence)
                 return
 
-    # --- called by the process ---
+    # --- as the owner of the process ---
 
-    def _ready(self) -> None:
+    def worker_ready(self, ready: Ready) -> None:
         self.state = "ready"
+        self._budget_bytes = ready.budget_bytes
         self._deaths_while_starting = 0
         self._send_ahead()
 
-    def _progress(self, sequence: int, progress: Progress) -> None:
+    def worker_holds(self, holding: Holding) -> None:
+        for key in holding.left:
+            self._residents.pop(key, None)
+        self._residents.update({(resident.kind, resident.id): resident for resident in holding.came})
+        self._device_bytes = holding.device_bytes
+
+    def worker_told(self, sequence: int, progress: Progress) -> None:
         pending = self._held.get(sequence)
         if pending is not None and pending.on_progress is not None and not pending.future.done():
             asyncio.get_running_loop().call_soon(pending.on_progress, progress)  # its failures are none of the worker's
 
-    def _reply(self, sequence: int, reply: Reply) -> None:
+    def worker_answered(self, sequence: int, reply: Reply) -> None:
         pending = self._held.pop(sequence, None)
         now = time.monotonic()
         self._reply_seconds = (self._reply_seconds + now - self._head_since) / 2
@@ -188,9 +198,11 @@ class Slot:
             pending.future.set_result(reply)
         self._send_ahead()
 
-    def _death(self, reason: str) -> None:
+    def worker_died(self, reason: str) -> None:
         was_ready = self.state == "ready"
         self.state = "dead"
+        self._residents.clear()
+        self._device_bytes = None
         killed_for, self._kill_reason = self._kill_reason, None
         if self._stopping:
             return

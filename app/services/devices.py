@@ -1,25 +1,20 @@
 """The devices that the pool has, and what is on them.
 
-A worker that is busy or starting still has a line here: what the pool knows from outside is told at once, what only
-the worker knows (memory, residents) is left out when it does not answer soon.
+Nobody who works is asked: workers tell what they hold whenever it changes, and devices are measured from outside. So
+the answer is there at once, whatever the workers are doing.
 """
 
-import asyncio
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.db import networks
-from app.errors import LabError
-from app.messages import ReportStatus, Status
-from app.pool.base import WorkerInfo, expect
-from app.services.lab import Lab, in_thread
-from app.services.utilization import utilization_of
-
-PATIENCE_SECONDS = 2.0
+from app.messages import Resident
+from app.pool.base import Measurement, WorkerInfo
+from app.services.lab import Lab, look_up
 
 
 @dataclass(frozen=True)
-class LoadedNetwork:
+class ResidentNetwork:
     """A network that is on a device now, at which revision, and how many bytes it takes."""
 
     name: str
@@ -29,48 +24,46 @@ class LoadedNetwork:
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """One device: its worker as the pool sees it, how many tasks wait or run on it, jobs too, and the worker's own
-    report, if it gave one in time."""
+    """One device: the worker that serves its requests, how many tasks wait or run on it, jobs too, and what is there.
+
+    `resident_bytes` counts all that its workers keep, of every workspace; `budget_bytes` is what they may.
+    """
 
     worker: WorkerInfo
     queue: int
-    status: Status | None
-    networks: list[LoadedNetwork]
-    utilization: float | None
+    measured: Measurement
+    networks: list[ResidentNetwork]
+    resident_bytes: int
+    budget_bytes: int | None
 
 
 async def report_devices(lab: Lab) -> list[DeviceReport]:
-    """Reports every device, in the pool's order, within a few seconds whatever the workers do."""
-    everybody = lab.pool.workers()
-    workers = [worker for worker in everybody if worker.lane == "requests"]
-    statuses = await asyncio.gather(*(_ask(lab, worker) for worker in workers))
-    queues = Counter[str]()
-    for worker in everybody:
-        queues[worker.device] += worker.queue
-    return await in_thread(
-        lambda: [
-            _report(lab, worker, queues[worker.device], status)
-            for worker, status in zip(workers, statuses, strict=True)
-        ]
+    """Reports every device, in the pool's order."""
+    workers = lab.pool.workers()
+    measured = await lab.pool.measure()
+    ids = [resident.id for worker in workers for resident in worker.residents if resident.kind == "network"]
+    names = await look_up(lab, lambda connection: networks.names_of(connection, lab.workspace, ids)) if ids else {}
+    by_device: dict[str, list[WorkerInfo]] = {device: [] for device in lab.pool.devices}
+    for worker in workers:
+        by_device[worker.device].append(worker)
+    return [_report(there, measured.get(device, Measurement()), names) for device, there in by_device.items()]
+
+
+def _report(workers: Sequence[WorkerInfo], measured: Measurement, names: dict[str, str]) -> DeviceReport:
+    first = next(worker for worker in workers if worker.lane == "requests")
+    there: dict[tuple[str, str], Resident] = {}
+    for worker in workers:
+        there |= {(resident.kind, resident.id): resident for resident in worker.residents}
+    budgets = [worker.budget_bytes for worker in workers if worker.budget_bytes is not None]
+    return DeviceReport(
+        worker=first,
+        queue=sum(worker.queue for worker in workers),
+        measured=measured,
+        networks=[
+            ResidentNetwork(names[resident.id], resident.revision, resident.bytes)
+            for resident in there.values()
+            if resident.kind == "network" and resident.id in names
+        ],
+        resident_bytes=sum(resident.bytes for worker in workers for resident in worker.residents),
+        budget_bytes=sum(budgets) if budgets else None,
     )
-
-
-async def _ask(lab: Lab, worker: WorkerInfo) -> Status | None:
-    if worker.state != "ready":
-        return None
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return expect(await lab.pool.submit(ReportStatus(), device=worker.device), Status)
-    except (TimeoutError, LabError):
-        return None
-
-
-def _report(lab: Lab, worker: WorkerInfo, queue: int, status: Status | None) -> DeviceReport:
-    loaded = []
-    if status is not None and status.residents:
-        with lab.database.reading() as connection:
-            for resident in status.residents:
-                row = networks.find_by_id(connection, resident.network_id)
-                if row is not None and row.workspace == lab.workspace:
-                    loaded.append(LoadedNetwork(row.name, resident.revision, resident.bytes))
-    return DeviceReport(worker, queue, status, loaded, utilization_of(worker.device))

@@ -39,8 +39,9 @@ class Lab:
     """The parts of a running service, as one caller in one workspace has them.
 
     `in_flight` holds the idempotency keys of requests that have not ended, `turns` a lock for each network that is
-    being changed, `catalogs` what workers have told once and for all. `bell` rings when something happened to a job;
-    `stopping` is set when the service is told to end.
+    being changed, `catalogs` what workers have told once and for all, `background` what goes on although
+    nobody waits for it. `bell` rings when something happened to a job; `stopping` is set when the service is told to
+    end.
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class Lab:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -1,4 +1,4 @@
-"""Networks as things with a name: making, finding, listing, renaming, placing and deleting them.
+"""Networks as things with a name: making, finding, listing, renaming and deleting them.
 
 Making one is slow and happens in a worker, which keeps the tensors; the network itself comes to be in one short
 transaction at the end. Everything read here is a row; no tensor is touched.
@@ -20,11 +20,11 @@ from app.db.revisions import NewRevision
 from app.errors import NotFound, Stale
 from app.messages import BuildNetwork, Built
 from app.pool.base import expect
-from app.pool.devices import find_device
 from app.services.architectures import check_dtype, encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
 from app.services.lab import Lab, in_thread, look_up
 from app.services.naming import check_name, is_name, made_up_name
+from app.services.placement import choose_device, release
 
 SEED_BITS = 53  # seeds that are drawn here survive readers that keep numbers as doubles
 
@@ -49,6 +49,7 @@ class NetworkRequest:
     device: str | None
     dtype: str
     labels: Mapping[str, str]
+    fallback: bool = False
     init: Initialization | None = None
 
 
@@ -67,6 +68,7 @@ class CloneRequest:
     revision: int | None
     device: str | None
     labels: Mapping[str, str] | None
+    fallback: bool = False
 
 
 async def create_network(
@@ -81,19 +83,27 @@ async def create_network(
 
 async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkRow], Answer]) -> Write:
     name = made_up_name() if request.name is None else check_name(request.name)
-    device = find_device(request.device, lab.pool.devices, pointer="/device")
+    device = await choose_device(lab, request.device, fallback=request.fallback, pointer="/device")
     dtype = check_dtype(request.dtype)
     original = encode_architecture(request.architecture, lab.settings.limits.architecture_bytes)
     seed = randbits(SEED_BITS) if request.seed is None else request.seed
     await in_thread(lambda: _check_free(lab, name))
-    task = BuildNetwork(workspace=lab.workspace, architecture=original, pointer="/architecture", dtype=dtype, seed=seed)
+    network_id = str(uuid.uuid4())
+    task = BuildNetwork(
+        workspace=lab.workspace,
+        architecture=original,
+        pointer="/architecture",
+        dtype=dtype,
+        seed=seed,
+        network_id=network_id,
+    )
     if request.init is not None:
         init = request.init
         rules = encode_architecture(init.rules, lab.settings.limits.architecture_bytes, init.pointer)
         task = msgspec.structs.replace(task, rules=rules, rules_seed=init.seed, rules_pointer=init.pointer)
-    built = expect(await lab.pool.submit(task), Built)
+    built = expect(await lab.pool.submit(task, device=device), Built)
     network = NewNetwork(
-        id=str(uuid.uuid4()),
+        id=network_id,
         workspace=lab.workspace,
         name=name,
         original=original,
@@ -129,7 +139,9 @@ async def clone_network(
 
     async def prepare() -> Write:
         new_name = made_up_name() if request.name is None else check_name(request.name)
-        device = None if request.device is None else find_device(request.device, lab.pool.devices, pointer="/device")
+        device = None
+        if request.device is not None:
+            device = await choose_device(lab, request.device, fallback=request.fallback, pointer="/device")
         await in_thread(lambda: _check_free(lab, new_name))
         return partial(_clone, lab, name, new_name, device, request, render)
 
@@ -218,21 +230,11 @@ async def change_network(
         changes["labels"] = dict(labels)
     if retention is not None:
         changes["keep_last"] = retention.keep_last
-    return await in_thread(partial(_change, lab, name, changes, if_match))
+    return await in_thread(partial(change_row, lab, name, changes, if_match))
 
 
-async def place_network(
-    lab: Lab, name: str, device: str, *, fallback: bool, if_match: frozenset[str] | None
-) -> NetworkRow:
-    """Gives a network another device; its tensors follow when it is next used there.
-
-    Raises: NotFound, Stale; Unprocessable `unknown-device` unless `fallback` lets a CPU stand in.
-    """
-    found = find_device(device, lab.pool.devices, fallback=fallback, pointer="/device")
-    return await in_thread(partial(_change, lab, name, {"device": found}, if_match))
-
-
-def _change(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset[str] | None) -> NetworkRow:
+def change_row(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset[str] | None) -> NetworkRow:
+    """Changes a network's row in a transaction of its own. Raises: NotFound, Stale, Conflict `name-taken`."""
     with lab.database.transaction() as connection:
         row = locked(lab, connection, name, if_match)
         changed = {field: value for field, value in changes.items() if getattr(row, field) != value}
@@ -246,12 +248,14 @@ def _change(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset
 async def delete_network(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
     """Deletes a network and all its revisions. Raises: NotFound, Stale."""
 
-    def delete() -> None:
+    def delete() -> NetworkRow:
         with lab.database.transaction() as connection:
-            locked(lab, connection, name, if_match)
+            row = locked(lab, connection, name, if_match)
             networks.delete(connection, lab.workspace, name)
+            return row
 
-    await in_thread(delete)
+    gone = await in_thread(delete)
+    release(lab, gone.device, networks=[gone.id])
 
 
 def locked(lab: Lab, connection: Connection, name: str, if_match: frozenset[str] | None) -> NetworkRow:

@@ -21,6 +21,7 @@ from app.messages import (
     CheckArchitecture,
     CheckBlock,
     Checked,
+    NetworkRef,
     TensorShape,
 )
 from app.tensors.torch_dtypes import dtype_name, torch_dtype
@@ -61,7 +62,8 @@ def check_block_definition(worker: Worker, task: CheckBlock) -> BlockChecked:
 
 
 def build_network(worker: Worker, task: BuildNetwork) -> Built:
-    """Draws a network's first values on the CPU as PyTorch would, and keeps them in the store."""
+    """Draws a network's first values on the CPU as PyTorch would, keeps them in the store and, where the network has an
+    id already, on the device."""
     resolved = _resolved(worker, task)
     with torch.random.fork_rng(devices=[]):
         if task.seed is None:
@@ -77,12 +79,15 @@ def build_network(worker: Worker, task: BuildNetwork) -> Built:
     net.to(torch_dtype(task.dtype))
     manifest = keep_state(worker.store, net)
     count, byte_count = _parameter_size(net)
+    inputs = [info.name for info in inputs_of(net)]
+    if task.network_id is not None:
+        worker.residents.adopt(NetworkRef(task.network_id, 1, manifest, task.dtype, worker.device), net)
     return Built(
         resolved=orjson.dumps(resolved),
         manifest=manifest,
         parameter_count=count,
         parameter_bytes=byte_count,
-        inputs=[info.name for info in inputs_of(net)],
+        inputs=inputs,
         layout=layout.to_json(),
     )
 

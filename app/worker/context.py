@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
+import torch
 
 from app.db import blocks
 from app.db.engine import Database
 from app.settings import Limits, Settings
 from app.store.store import TensorStore
 from app.worker.layouts import Layouts
+from app.worker.memory import resident_budget
+from app.worker.residency import Residency
 from app.worker.residents import Residents
 from app.worker.turn import Turn
 
@@ -26,6 +29,7 @@ class Worker:
     settings: Settings
     database: Database
     store: TensorStore
+    residency: Residency
     residents: Residents
     layouts: Layouts
     turn: Turn
@@ -33,9 +37,17 @@ class Worker:
     @classmethod
     def make(cls, device: str, settings: Settings, database: Database, turn: Turn | None = None) -> "Worker":
         store = TensorStore(database)
-        residents = Residents(device, settings, database, store)
+        place = torch.device("cpu" if device.startswith("cpu") else device)
+        residency = Residency(place, resident_budget(device, settings))
         return cls(
-            device, settings, database, store, residents, Layouts(database, settings.limits), turn or Turn.alone()
+            device=device,
+            settings=settings,
+            database=database,
+            store=store,
+            residency=residency,
+            residents=Residents(residency, settings, database, store),
+            layouts=Layouts(database, settings.limits),
+            turn=turn or Turn.alone(),
         )
 
     @property

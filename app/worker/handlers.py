@@ -25,12 +25,13 @@ from app.messages import (
     KeepTensors,
     ListModules,
     ListParameters,
+    LoadNetwork,
     ReadCatalog,
     ReadHistogram,
     ReadParameter,
+    Release,
     ReplaceParameter,
     Reply,
-    ReportStatus,
     RunBackward,
     RunForward,
     Task,
@@ -49,7 +50,7 @@ from app.worker.histogram import read_histogram
 from app.worker.initialize import initialize
 from app.worker.modules import list_modules
 from app.worker.parameters import list_network_parameters, read_parameter
-from app.worker.status import report_status
+from app.worker.placement import load_network, release
 from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
 
 
@@ -79,8 +80,9 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ReadHistogram: read_histogram,
     ReadParameter: read_parameter,
     ReplaceParameter: replace_parameter,
-    ReportStatus: report_status,
     RunBackward: run_backward,
+    LoadNetwork: load_network,
+    Release: release,
     RunForward: run_forward,
     WriteTensors: write_tensors,
 }

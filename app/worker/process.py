@@ -24,6 +24,7 @@ from app.messages import Failure, FrameReader, Lane, Ready, Reply, Start, Task, 
 from app.settings import Settings
 from app.worker.context import Worker
 from app.worker.handlers import answer
+from app.worker.memory import address_space
 from app.worker.turn import Turn, Withdrawn
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 RECEIVE_BYTES = 2**20
 AWAKE_SECONDS = 0.001  # spent awake before sleeping: waking takes longer than most small networks run
 PR_SET_PDEATHSIG = 1
-MEMORY_SHARE = 0.8  # of the machine's memory, for all CPU workers together
 JOB_NICENESS = 5  # where processors are short, requests go before jobs
 WITHDRAWN = Failure(
     kind="Unavailable", code="unavailable", detail="Nobody waits for it any more.", places=[], extra=b"{}"
@@ -51,7 +51,7 @@ def main() -> None:
         worker = _start(connection, reader, turn)
         gc.collect()
         gc.freeze()  # what is loaded now stays: later collections need not walk all of PyTorch
-        connection.sendall(frame(0, Ready(pid=os.getpid())))
+        connection.sendall(frame(0, Ready(pid=os.getpid(), budget_bytes=worker.residency.budget_bytes)))
         _serve(connection, reader, worker)
 
 
@@ -79,6 +79,8 @@ def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker:
                 context = contextvars.copy_context()  # the task may have ended before it put its own back
                 reply = WITHDRAWN
                 _clean_up(worker)
+            if worker.residency.changed:
+                connection.sendall(frame(0, worker.residency.changes()))
             connection.sendall(frame(sequence, reply))  # at once: the pool must know what runs now
 
 
@@ -110,7 +112,7 @@ def _answer(worker: Worker, sequence: int, task: Task) -> Reply:
 
 def _clean_up(worker: Worker) -> None:
     """Puts right what a task that was broken off may have left: between any two instructions, so nothing is certain."""
-    worker.residents.forget_latest()
+    worker.residency.drop_latest()
     torch.set_grad_enabled(True)
     torch.seed()
 
@@ -128,12 +130,9 @@ def _limit_memory(device: str, settings: Settings) -> None:
     """Lets an allocation too large fail in this process instead of filling the machine (CPU workers alone)."""
     if not device.startswith("cpu"):
         return  # CUDA reserves more address space than any sensible limit
-    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    workers = len((settings.devices or device).split(",")) * (1 + settings.job_workers)
-    allowed = settings.worker_memory_bytes or int(machine_bytes * MEMORY_SHARE / workers)
     with open("/proc/self/statm") as statm:  # noqa: PTH123  # /proc is not a path of ours
         used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (used + allowed, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + address_space(device, settings), resource.RLIM_INFINITY))
 
 
 def _die_with(parent_pid: int) -> None:

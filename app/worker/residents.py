@@ -1,11 +1,9 @@
-"""Networks loaded on this worker's device: found by id, brought to the revision asked for, the least recently used
-leaving first.
+"""Networks loaded on this worker's device: found by id and brought to the revision asked for.
 
-Owns the memory of networks under a byte budget. A network moves from one revision to another by fetching only the
-tensors whose digests differ. Called by the handlers alone.
+A network moves from one revision to another by fetching only the tensors whose digests differ. How long it stays is
+the business of `residency.py`. Called by the handlers alone.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import orjson
@@ -16,13 +14,14 @@ from app.architecture.build import build_on_meta
 from app.architecture.materialise import materialise
 from app.db import networks
 from app.db.engine import Database
-from app.errors import NotFound, Unprocessable
+from app.errors import NotFound
 from app.messages import Mode, NetworkRef, Resident
 from app.settings import Settings
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor
 from app.tensors.buffers import bytes_of
 from app.tensors.torch_dtypes import torch_dtype
+from app.worker.residency import Residency
 from app.worker.transfer import read_tensors
 
 LARGE_BYTES = 4 * 2**20
@@ -52,36 +51,31 @@ class LoadedNetwork:
 class Residents:
     """The networks of one worker. Raises `Unprocessable` (`limit-exceeded`) for one that can never fit."""
 
-    def __init__(self, device: str, settings: Settings, database: Database, store: TensorStore) -> None:
-        self.device = torch.device("cpu" if device.startswith("cpu") else device)
-        self._budget_bytes = settings.resident_bytes
+    def __init__(self, residency: Residency, settings: Settings, database: Database, store: TensorStore) -> None:
+        self.device = residency.device
+        self._residency = residency
         self._limits = settings.limits
         self._database = database
         self._store = store
-        self._loaded: OrderedDict[str, LoadedNetwork] = OrderedDict()  # least recently used first
-        self._byte_count = 0
 
     def find(self, ref: NetworkRef) -> LoadedNetwork:
         """The network of `ref` at its revision, loaded if it is not there, brought up to date if it is."""
-        loaded = self._loaded.get(ref.network_id)
+        loaded = self._residency.find(("network", ref.network_id))
+        assert loaded is None or isinstance(loaded, LoadedNetwork)
         if loaded is None or loaded.dtype != torch_dtype(ref.dtype):
             self._drop(ref.network_id)
             loaded = self._load(ref)
         elif loaded.manifest != ref.manifest:
             self._bring_to(loaded, ref)
-        self._loaded.move_to_end(ref.network_id)
         return loaded
 
-    def forget_latest(self) -> None:
-        """Drops the network used last: a task that was broken off may have left it half changed."""
-        if self._loaded:
-            self._drop(next(reversed(self._loaded)))
-
-    def report(self) -> list[Resident]:
-        return [
-            Resident(network_id=loaded.network_id, revision=loaded.revision, bytes=loaded.byte_count)
-            for loaded in self._loaded.values()
-        ]
+    def adopt(self, ref: NetworkRef, module: nn.Module) -> None:
+        """Keeps a network that was built here, on the CPU, as if it had been loaded; one that does not fit is left."""
+        entries = self._store.manifest(ref.manifest)
+        byte_count = _size_of(module, entries)
+        if self._residency.fits(byte_count):
+            self._residency.make_room(byte_count, "The network")
+            self._add(ref, self._residency.allocate(lambda: module.to(self.device)), entries, byte_count)
 
     def _load(self, ref: NetworkRef) -> LoadedNetwork:
         with self._database.reading() as connection:
@@ -91,13 +85,16 @@ class Residents:
         entries = self._store.manifest(ref.manifest)
         module = build_on_meta(orjson.loads(resolved), limits=self._limits)
         byte_count = _size_of(module, entries)
-        self._make_room(byte_count)
-        materialise(module, self._read(entries))
-        loaded = LoadedNetwork(
-            ref.network_id, module, torch_dtype(ref.dtype), ref.revision, ref.manifest, entries, byte_count
-        )
-        self._loaded[ref.network_id] = loaded
-        self._byte_count += byte_count
+        self._residency.make_room(byte_count, "The network")
+        materialise(module, self._residency.allocate(lambda: self._read(entries)))
+        return self._add(ref, module, entries, byte_count)
+
+    def _add(
+        self, ref: NetworkRef, module: nn.Module, entries: dict[str, StoredTensor], byte_count: int
+    ) -> LoadedNetwork:
+        dtype = torch_dtype(ref.dtype)
+        loaded = LoadedNetwork(ref.network_id, module, dtype, ref.revision, ref.manifest, entries, byte_count)
+        self._residency.add(Resident("network", ref.network_id, ref.revision, byte_count), loaded)
         return loaded
 
     def _bring_to(self, loaded: LoadedNetwork, ref: NetworkRef) -> None:
@@ -114,6 +111,7 @@ class Residents:
             self._drop(loaded.network_id)  # half of one revision and half of another is neither
             raise
         loaded.revision, loaded.manifest, loaded.entries = ref.revision, ref.manifest, entries
+        self._residency.now_at(("network", ref.network_id), ref.revision)
 
     def _writable(self, tensor: Tensor, entry: StoredTensor) -> bool:
         """A large tensor on the CPU takes the chunks that changed into its own memory; small ones come in one query."""
@@ -122,20 +120,8 @@ class Residents:
     def _read(self, entries: dict[str, StoredTensor]) -> dict[str, Tensor]:
         return read_tensors(self._store, entries, self.device)
 
-    def _make_room(self, byte_count: int) -> None:
-        if byte_count > self._budget_bytes:
-            message = (
-                f"The network holds {byte_count} bytes and a device keeps at most {self._budget_bytes} "
-                "(MODEL_LAB_RESIDENT_BYTES)."
-            )
-            raise Unprocessable(message, code="limit-exceeded")
-        while self._byte_count + byte_count > self._budget_bytes:
-            self._drop(next(iter(self._loaded)))
-
     def _drop(self, network_id: str) -> None:
-        loaded = self._loaded.pop(network_id, None)
-        if loaded is not None:
-            self._byte_count -= loaded.byte_count
+        self._residency.drop(("network", network_id))
 
 
 def _size_of(module: nn.Module, entries: dict[str, StoredTensor]) -> int:

@@ -13,7 +13,7 @@ from app.db.engine import Database
 from app.db.heads import HeadReader
 from app.db.migrations import migrate
 from app.messages import Built, Lane, Progress, Reply, Task
-from app.pool.base import WorkerInfo, WorkerPool
+from app.pool.base import Measurement, WorkerInfo, WorkerPool
 from app.services.lab import Lab
 from app.settings import Settings
 
@@ -53,6 +53,9 @@ class FakePool(WorkerPool):
 
     def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo("worker-0", "cpu:0", "requests", "ready", 1, 0, 0, len(self.tasks))]
+
+    async def measure(self) -> dict[str, Measurement]:
+        return {}
 
     @property
     def devices(self) -> list[str]:

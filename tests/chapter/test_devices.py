@@ -1,12 +1,16 @@
-"""Row D4: a network has a device, moves, and runs where its parameters are."""
+"""Rows D1, D2 and D4: what there is to compute on; networks are placed, move, and run where their parameters are."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 import torch
 from torch import nn
 
+from tests.faults.conditions import eventually, workers
 from tests.laboratory import assert_same, assert_same_state, create, listed, parameter, run, state_of
 from tests.service import start_service
 
@@ -20,6 +24,7 @@ def start_two_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.
     """A service with two CPU slots, which stand for two devices."""
     folder = tmp_path_factory.mktemp("two-slots")
     with start_service(folder, env={"MODEL_LAB_DEVICES": "cpu:0,cpu:1"}) as running, running.client() as client:
+        eventually(lambda: all(worker["state"] == "ready" for worker in workers(client)), "both workers are ready")
         yield client
 
 
@@ -28,8 +33,84 @@ def chapter_net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 1))
 
 
+def device_of(client: httpx.Client, name: str) -> dict[str, Any]:
+    """What the list of devices says of one."""
+    items = client.get("/v1/devices").json()["items"]
+    return next(item for item in items if item["name"] == name)
+
+
+def networks_on(client: httpx.Client, device: str) -> dict[str, dict[str, Any]]:
+    return {network["name"]: network for network in device_of(client, device)["networks"]}
+
+
+def test_d1_devices_tell_their_name_memory_use_and_what_is_on_them(
+    two_slots: httpx.Client, fresh_name: FreshName
+) -> None:
+    name = fresh_name("d1")
+    create(two_slots, name, ["Linear(3, 1)"], device="cpu:1")
+    reply = two_slots.get("/v1/devices").json()
+    assert [item["name"] for item in reply["items"]] == ["cpu:0", "cpu:1"]
+    for index, item in enumerate(reply["items"]):
+        assert (item["type"], item["index"], item["state"]) == ("cpu", index, "ready")
+        assert item["model"]
+        memory = item["memory"]
+        assert (
+            0 < memory["worker_bytes"] < memory["used_bytes"] < memory["total_bytes"] == psutil.virtual_memory().total
+        )
+        assert memory["resident_bytes"] <= memory["budget_bytes"]
+        assert 0 <= item["utilization"] <= 1
+        assert item["queue"] >= 0
+    assert networks_on(two_slots, "cpu:1")[name]["bytes"] >= 4 * 4
+    assert name not in networks_on(two_slots, "cpu:0")
+
+
+def test_d1_a_device_that_works_is_described_all_the_same(two_slots: httpx.Client, fresh_name: FreshName) -> None:
+    name = fresh_name("d1")
+    slow = {"inputs": ["x"], "forward": ["for i in range(60000):", "    x = x * 1.0001", "return x"]}
+    create(two_slots, name, slow, device="cpu:1")
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(two_slots.post, f"/v1/networks/{name}/forward", json={"inputs": [1.0] * 100})
+        eventually(lambda: device_of(two_slots, "cpu:1")["queue"] == 1, "it runs")
+        assert name in networks_on(two_slots, "cpu:1")
+        assert device_of(two_slots, "cpu:1")["memory"]["worker_bytes"] > 0
+        assert not running.done()
+        assert running.result().status_code == 200
+
+
+def test_d2_devices_have_names_a_count_and_a_default(two_slots: httpx.Client) -> None:
+    reply = two_slots.get("/v1/devices").json()
+    assert reply["default"] == "cpu:0"
+    assert reply["cuda_count"] == 0 == sum(item["type"] == "cuda" for item in reply["items"])
+
+
+def test_d2_auto_takes_the_device_with_the_fewest_bytes_on_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("auto")
+    with start_service(folder, env={"MODEL_LAB_DEVICES": "cpu:0,cpu:1"}) as running, running.client() as client:
+        assert create(client, "large", "Linear(100, 100)")["device"] == "cpu:0"
+        placed = [create(client, f"small{n}", "Linear(10, 100)", device="auto")["device"] for n in range(5)]
+        assert placed == ["cpu:1"] * 5
+        assert create(client, "more", "Linear(200, 100)", device="auto")["device"] == "cpu:1"
+        assert create(client, "last", "Linear(1, 1)", device="auto")["device"] == "cpu:0"
+        assert client.delete("/v1/networks/more").status_code == 204
+        assert (
+            client.post("/v1/networks/large/clone", json={"name": "twin", "device": "auto"}).json()["device"] == "cpu:1"
+        )
+
+
+def test_d2_where_a_device_is_not_there_a_cpu_stands_in_if_it_may(
+    two_slots: httpx.Client, fresh_name: FreshName
+) -> None:
+    name = fresh_name("d2")
+    assert create(two_slots, name, "Linear(3, 1)", device="cuda:9", fallback=True)["device"] == "cpu:0"
+    clone = {"name": fresh_name("d2"), "device": "cuda", "fallback": True}
+    reply = two_slots.post(f"/v1/networks/{name}/clone", json=clone)
+    assert (reply.status_code, reply.json()["device"]) == (201, "cpu:0")
+
+
 def test_d4_a_network_is_placed_where_it_is_asked_to_be(two_slots: httpx.Client, fresh_name: FreshName) -> None:
-    for asked, given in ((None, "cpu:0"), ("auto", "cpu:0"), ("cpu", "cpu:0"), ("cpu:0", "cpu:0"), ("cpu:1", "cpu:1")):
+    for asked, given in ((None, "cpu:0"), ("cpu", "cpu:0"), ("cpu:0", "cpu:0"), ("cpu:1", "cpu:1")):
         name = fresh_name("d4")
         fields = {} if asked is None else {"device": asked}
         assert create(two_slots, name, ["Linear(3, 1)"], seed=SEED, **fields)["device"] == given
@@ -59,6 +140,28 @@ def test_d4_a_network_moves_and_runs_where_its_parameters_are(two_slots: httpx.C
         }
         assert name in residents[device]
     assert_same_state(state_of(two_slots, name), net)
+
+
+def test_d4_a_network_that_moves_away_or_is_deleted_leaves_no_memory_behind(
+    two_slots: httpx.Client, fresh_name: FreshName
+) -> None:
+    name, byte_count = fresh_name("d4"), 2000 * 4000 * 4
+    before = [device_of(two_slots, f"cpu:{n}")["memory"] for n in range(2)]
+    create(two_slots, name, "Linear(4000, 2000, bias=False)", device="cpu:0")
+    created = [device_of(two_slots, f"cpu:{n}")["memory"] for n in range(2)]
+    assert created[0]["resident_bytes"] - before[0]["resident_bytes"] >= byte_count
+    assert created[0]["worker_bytes"] - before[0]["worker_bytes"] > 0.8 * byte_count
+    assert two_slots.put(f"/v1/networks/{name}/device", json={"device": "cpu:1"}).status_code == 200
+    eventually(lambda: name not in networks_on(two_slots, "cpu:0"), "it has left")
+    moved = [device_of(two_slots, f"cpu:{n}")["memory"] for n in range(2)]
+    assert name in networks_on(two_slots, "cpu:1")
+    assert created[0]["worker_bytes"] - moved[0]["worker_bytes"] > 0.8 * byte_count
+    assert moved[1]["worker_bytes"] - before[1]["worker_bytes"] > 0.8 * byte_count
+    assert two_slots.delete(f"/v1/networks/{name}").status_code == 204
+    eventually(lambda: name not in networks_on(two_slots, "cpu:1"), "it is gone")
+    gone = device_of(two_slots, "cpu:1")["memory"]
+    assert moved[1]["worker_bytes"] - gone["worker_bytes"] > 0.8 * byte_count
+    assert moved[1]["resident_bytes"] - gone["resident_bytes"] >= byte_count
 
 
 def test_d4_a_device_that_is_not_there_is_refused_unless_a_cpu_may_stand_in(

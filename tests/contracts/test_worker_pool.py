@@ -14,7 +14,7 @@ import pytest
 
 from app.db.migrations import migrate
 from app.errors import Busy, Conflict, DeadlineExceeded, Unavailable, Unprocessable
-from app.messages import CheckArchitecture, Checked, KeepTensors, Kept, Progress, ReportStatus, ShapeSpec, Status
+from app.messages import CheckArchitecture, Checked, KeepTensors, Kept, Progress, Release, Released, ShapeSpec
 from app.pool.base import WorkerPool
 from app.pool.local import LocalPool
 from app.settings import Limits, Settings
@@ -81,9 +81,9 @@ class WorkerPoolContract:
         async def scenario(pool):
             assert pool.devices == ["cpu:0", "cpu:1"]
             for device in pool.devices:
-                status = await pool.submit(ReportStatus(), device=device)
-                assert isinstance(status, Status)
-                assert status.device == device
+                released = await pool.submit(Release(), device=device)
+                assert isinstance(released, Released)
+                assert released.device == device
             assert pool.ready
             pids = [worker.pid for worker in pool.workers()]
             assert len(set(pids)) == 2
@@ -94,7 +94,7 @@ class WorkerPoolContract:
     def test_a_device_that_is_not_there_is_a_conflict_that_lists_those_present(self, tmp_path):
         async def scenario(pool):
             with pytest.raises(Conflict, match="cpu:0") as caught:
-                await pool.submit(ReportStatus(), device="cpu:7")
+                await pool.submit(Release(), device="cpu:7")
             assert caught.value.code == "absent-device"
 
         self.run(tmp_path, scenario)

@@ -38,3 +38,10 @@ def test_an_absent_device_is_refused_with_a_list_of_those_present():
 
 def test_with_fallback_an_absent_device_becomes_the_cpu():
     assert find_device("cuda:7", PRESENT, fallback=True) == "cpu:0"
+
+
+def test_auto_is_the_device_of_the_firsts_type_with_the_fewest_bytes():
+    placed = {"cuda:0": 500, "cuda:1": 300}
+    assert find_device("auto", PRESENT, placed=placed) == "cuda:1"
+    assert find_device(None, PRESENT, placed=placed) == "cuda:0"
+    assert find_device("auto", ["cpu:0", "cpu:1"], placed={"cpu:0": 1}) == "cpu:1"

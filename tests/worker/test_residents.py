@@ -1,57 +1,18 @@
 """Networks on a worker's device: what is loaded, what leaves, and what moves from one revision to the next."""
 
-import uuid
-
-import orjson
 import pytest
 import torch
 
-from app.db import networks, revisions
-from app.db.engine import Database
-from app.db.migrations import migrate
-from app.db.networks import NewNetwork
-from app.db.revisions import NewRevision
+from app.db import networks
 from app.errors import Damaged, NotFound, Unprocessable
-from app.messages import BuildNetwork, NetworkRef
-from app.settings import Settings
+from app.messages import NetworkRef
 from app.store.store import TensorStore
 from app.store.tensors import TensorBytes
 from app.tensors.buffers import bytes_of
 from app.worker import residents, transfer
-from app.worker.architectures import build_network
 from app.worker.context import Worker
 from app.worker.residents import OBJECT_BYTES
-
-
-@pytest.fixture
-def make_worker(tmp_path):
-    databases = []
-
-    def make(**changes) -> Worker:
-        settings = Settings(data_dir=tmp_path, **changes)
-        migrate(settings.resolved_database_url)
-        databases.append(Database(settings.resolved_database_url))
-        return Worker.make("cpu:0", settings, databases[-1])
-
-    yield make
-    for database in databases:
-        database.close()
-
-
-def create(worker: Worker, architecture: object, seed: int = 0) -> NetworkRef:
-    built = build_network(
-        worker, BuildNetwork("default", orjson.dumps(architecture), "/architecture", dtype="float32", seed=seed)
-    )
-    network_id = str(uuid.uuid4())
-    with worker.database.transaction() as connection:
-        row = NewNetwork(
-            id=network_id, workspace="default", name=network_id, original=b"{}", resolved=built.resolved,
-            dtype="float32", device="cpu:0", seed=seed, labels={}, inputs=built.inputs,
-            parameter_count=built.parameter_count, parameter_bytes=built.parameter_bytes,
-        )  # fmt: skip
-        networks.insert(connection, row)
-        revisions.insert(connection, NewRevision(network_id, 1, built.manifest, "create"))
-    return NetworkRef(network_id, 1, built.manifest, "float32", "cpu:0")
+from tests.worker.conftest import create
 
 
 def test_a_loaded_network_holds_the_values_that_were_drawn(make_worker):
@@ -77,15 +38,15 @@ def test_the_least_recently_used_network_leaves_when_the_budget_is_full(make_wor
     worker.residents.find(second)
     worker.residents.find(first)
     worker.residents.find(third)
-    assert [resident.network_id for resident in worker.residents.report()] == [first.network_id, third.network_id]
-    assert all(resident.bytes == one for resident in worker.residents.report())
+    assert [resident.id for resident in worker.residency.report()] == [first.network_id, third.network_id]
+    assert all(resident.bytes == one for resident in worker.residency.report())
 
 
 def test_many_small_networks_fill_the_budget_too(make_worker):
     worker = make_worker(resident_bytes=20 * OBJECT_BYTES)
     for seed in range(12):
         worker.residents.find(create(worker, "Linear(1, 1)", seed))
-    assert len(worker.residents.report()) == 6  # a module and two tensors each
+    assert len(worker.residency.report()) == 6  # a module and two tensors each
 
 
 def test_a_network_larger_than_the_budget_is_refused_and_the_others_stay(make_worker):
@@ -95,7 +56,7 @@ def test_a_network_larger_than_the_budget_is_refused_and_the_others_stay(make_wo
     with pytest.raises(Unprocessable) as caught:
         worker.residents.find(create(worker, "Linear(200, 200)"))
     assert caught.value.code == "limit-exceeded"
-    assert [resident.network_id for resident in worker.residents.report()] == [small.network_id]
+    assert [resident.id for resident in worker.residency.report()] == [small.network_id]
 
 
 def test_equal_tensors_have_memory_of_their_own(make_worker):
@@ -150,7 +111,7 @@ def test_a_network_half_way_between_revisions_is_dropped(make_worker, monkeypatc
         patch.setattr(residents, "read_tensors", damaged)
         with pytest.raises(Damaged):
             worker.residents.find(newer)
-    assert worker.residents.report() == []
+    assert worker.residency.report() == []
     assert torch.equal(worker.residents.find(newer).module.state_dict()["bias"], torch.ones(4))
 
 

@@ -22,8 +22,16 @@ EXAMPLE = {
             "type": "cpu",
             "index": 0,
             "model": "AMD EPYC 7763",
-            "memory": {"total_bytes": 17179869184, "used_bytes": 4294967296},
+            "memory": {
+                "total_bytes": 17179869184,
+                "used_bytes": 4294967296,
+                "worker_bytes": 398458880,
+                "resident_bytes": 42024,
+                "budget_bytes": 6442450944,
+            },
             "utilization": 0.12,
+            "temperature_celsius": None,
+            "power_watts": None,
             "networks": [{"name": "mlp", "revision": 1, "bytes": 31784}],
             "queue": 0,
             "state": "ready",
@@ -43,7 +51,9 @@ EXAMPLE = {
     responses={200: ok("The devices.", EXAMPLE, headers=("Link",)), **problems("malformed", "invalid-request")},
 )
 async def list_devices(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
-    """What the service computes on: each device with its memory, how busy it is, and the networks on it."""
+    """What the service computes on, as `nvidia-smi` would tell it: each device with its memory, how busy it is, and the
+    networks that are loaded there. A network that is not used for a while may leave the device, and comes back when it
+    is used again."""
     reports = await report_devices(lab)
     devices = lab.pool.devices
 
@@ -61,14 +71,22 @@ async def list_devices(lab: LabDep, page: BoundedPageDep, request: Request) -> R
 
 def _device(report: DeviceReport) -> Device:
     kind, _, index = report.worker.device.partition(":")
-    status = report.status
+    measured = report.measured
     return Device(
         name=report.worker.device,
         type=cast("Literal['cpu', 'cuda']", kind),
         index=int(index),
-        model=status.device_name if status else None,
-        memory=Memory(total_bytes=status.memory_total_bytes, used_bytes=status.memory_used_bytes) if status else None,
-        utilization=report.utilization,
+        model=measured.model,
+        memory=Memory(
+            total_bytes=measured.total_bytes,
+            used_bytes=measured.used_bytes,
+            worker_bytes=measured.worker_bytes,
+            resident_bytes=report.resident_bytes,
+            budget_bytes=report.budget_bytes,
+        ),
+        utilization=measured.utilization,
+        temperature_celsius=measured.temperature_celsius,
+        power_watts=measured.power_watts,
         networks=[
             ResidentNetwork(name=network.name, revision=network.revision, bytes=network.byte_count)
             for network in report.networks

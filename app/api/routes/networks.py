@@ -23,6 +23,7 @@ from app.api.schemas.networks import (
 )
 from app.db.networks import NetworkRow, NetworkSummary
 from app.errors import in_place, pointer_to
+from app.services.moving import place_network
 from app.services.networks import (
     CloneRequest,
     Initialization,
@@ -33,7 +34,6 @@ from app.services.networks import (
     delete_network,
     find_network,
     list_networks,
-    place_network,
 )
 from app.services.networks import Retention as Keep
 
@@ -138,6 +138,7 @@ async def create(
         device=body.device,
         dtype=body.dtype,
         labels=body.labels,
+        fallback=body.fallback,
         init=_initialization(body.init),
     )
     answer = await create_network(
@@ -262,7 +263,9 @@ async def clone(
 ) -> Response:
     """Makes a network that begins as this one is, at its newest revision or at another. No tensor is copied; ties and
     constants stay as they are. From then on the two change independently."""
-    wanted = CloneRequest(name=body.name, revision=body.revision, device=body.device, labels=body.labels)
+    wanted = CloneRequest(
+        name=body.name, revision=body.revision, device=body.device, labels=body.labels, fallback=body.fallback
+    )
     answer = await clone_network(
         lab, name, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
     )
@@ -313,7 +316,18 @@ async def get_architecture(
     response_model=Network,
     responses={
         200: ok("The network, placed.", EXAMPLE, headers=("ETag",)),
-        **problems("malformed", "not-found", "stale-revision", "invalid-request", "unknown-device"),
+        **problems(
+            "malformed",
+            "not-found",
+            "stale-revision",
+            "invalid-request",
+            "unknown-device",
+            "limit-exceeded",
+            "busy",
+            "unavailable",
+            "worker-died",
+            "deadline-exceeded",
+        ),
     },
 )
 async def place(
@@ -322,7 +336,7 @@ async def place(
     body: Annotated[NewDevice, Body(openapi_examples={"cpu": {"value": {"device": "cpu", "fallback": True}}})],
     if_match: IfMatchDep,
 ) -> Response:
-    """Gives a network a device, as `net.to(device)` does: forwards run there from now on. With `fallback` a CPU stands
-    in for a device that is not there."""
+    """Moves a network, as `net.to(device)` does: its tensors are brought there, forwards run there from now on, and the
+    memory that it had is free. With `fallback` a CPU stands in for a device that is not there."""
     row = await place_network(lab, name, body.device, fallback=body.fallback, if_match=if_match)
     return reply_of_model(network_of(row), tag=row.head_revision)

@@ -10,8 +10,11 @@ from app.api.schemas.pages import NextPageToken
 class Memory(BaseModel):
     """The device's own memory: a GPU's, or the machine's for a CPU."""
 
-    total_bytes: int | None
-    used_bytes: int | None
+    total_bytes: int | None = Field(description="A CPU slot has the machine's.")
+    used_bytes: int | None = Field(description="By whatever runs there, of this service or not.")
+    worker_bytes: int | None = Field(description="By this service's workers.")
+    resident_bytes: int = Field(description="By what stays there between calls: networks and tensors.")
+    budget_bytes: int | None = Field(description="What that may come to; beyond it the least recently used leaves.")
 
 
 class ResidentNetwork(BaseModel):
@@ -27,8 +30,10 @@ class Device(BaseModel):
     type: Literal["cpu", "cuda"]
     index: int
     model: str | None = Field(description="What the hardware is called.")
-    memory: Memory | None = Field(description="Null while its worker does not answer.")
+    memory: Memory
     utilization: float | None = Field(description="Share of time it was busy lately, 0 to 1; null where not measured.")
+    temperature_celsius: int | None = Field(description="Of a GPU.")
+    power_watts: float | None = Field(description="Of a GPU.")
     networks: list[ResidentNetwork] = Field(description="Networks that are loaded on it.")
     queue: int = Field(description="Requests and jobs that wait or run.")
     state: Literal["starting", "ready", "dead"]

@@ -12,6 +12,7 @@ from app.api.schemas.tensors import Tensor
 
 NAME_RULE = "1 to 128 letters, digits, `.`, `_` or `-`, the first a letter, digit or `_`"
 
+FALLBACK = "Take a CPU where that device is not there."
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]*$")]
 LabelValue = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
@@ -32,9 +33,11 @@ class NewNetwork(StrictBody):
     )
     device: str | None = Field(
         None,
-        description="Where it lives: `auto` (the default), `cpu`, `cuda`, or one of `GET /v1/devices`.",
+        description="Where it lives: one of `GET /v1/devices` (its `default` where nothing is said), `cpu`, `cuda`, or "
+        "`auto`: the one with the fewest bytes of networks on it.",
         examples=["auto"],
     )
+    fallback: bool = Field(False, description=FALLBACK, examples=[True])
     dtype: str = Field("float32", description="Floating dtype of its parameters.", examples=["float32"])
     labels: Labels = Field({}, description="Words of your own, to find it by.", examples=[{"chapter": "5.1"}])
     init: Init | None = None
@@ -54,6 +57,7 @@ class NewClone(StrictBody):
     name: str | None = Field(None, description=f"{NAME_RULE}. Without it a name is made up.", examples=["mlp-copy"])
     revision: RevisionNumber | None = Field(None, description="Default: the newest.", examples=[1])
     device: str | None = Field(None, description="Default: where the other one is.", examples=["auto"])
+    fallback: bool = Field(False, description=FALLBACK, examples=[True])
     labels: Labels | None = Field(None, description="Default: those of the other one.", examples=[{"kept": "yes"}])
 
 
@@ -71,7 +75,7 @@ class NewDevice(StrictBody):
     """Where a network shall live."""
 
     device: str = Field(description="`auto`, `cpu`, `cuda`, or one of `GET /v1/devices`.", examples=["cpu"])
-    fallback: bool = Field(False, description="Take a CPU where that device is not there.", examples=[True])
+    fallback: bool = Field(False, description=FALLBACK, examples=[True])
 
 
 class NetworkLinks(BaseModel):

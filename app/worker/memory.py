@@ -1,0 +1,55 @@
+"""The memory of a device: how much residents may take of it, telling when it is full, and giving it back.
+
+Called by `residency.py` and the handlers' frame.
+"""
+
+import ctypes
+import os
+import re
+
+import torch
+
+from app.settings import GIB, Settings
+
+MEMORY_SHARE = 0.8  # of the machine's memory, for all CPU workers together
+RESIDENT_SHARE = 0.6  # of a device's memory, for what stays there between calls
+CPU_RESIDENT_BYTES = 6 * GIB
+
+_FULL = re.compile(r"can't allocate memory|not enough memory|out of memory|alloc_cpu")
+
+
+def address_space(device: str, settings: Settings) -> int:
+    """The bytes that a CPU worker may take beyond what it starts with."""
+    machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    workers = len((settings.devices or device).split(",")) * (1 + settings.job_workers)
+    return settings.worker_memory_bytes or int(machine_bytes * MEMORY_SHARE / workers)
+
+
+def resident_budget(device: str, settings: Settings) -> int:
+    """The bytes of networks and tensors that one worker keeps on its device."""
+    if settings.resident_bytes is not None:
+        return settings.resident_bytes
+    if device.startswith("cpu"):
+        return min(CPU_RESIDENT_BYTES, int(address_space(device, settings) * RESIDENT_SHARE))
+    _, total = torch.cuda.mem_get_info(device)
+    return int(total * RESIDENT_SHARE / (1 + settings.job_workers))
+
+
+def is_full(error: BaseException) -> bool:
+    """True for an error that says that there is no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _FULL.search(str(error)) is not None
+
+
+def give_back(device: torch.device) -> None:
+    """Gives memory that nothing uses any more back to the driver or the system."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    else:
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def device_bytes(device: torch.device) -> int | None:
+    """What PyTorch has taken of a GPU's memory for this process; None on a CPU."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else None
