@@ -1,6 +1,5 @@
 """What the routes take from a request besides its body: the lab, headers of preconditions, a page of a list."""
 
-from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -15,7 +14,7 @@ from app.api.paging import (
     Page,
     read_token,
 )
-from app.api.preconditions import is_any, read_idempotency_key, read_if_match
+from app.api.preconditions import is_any, read_idempotency_key, read_if_match, retry_of
 from app.services.idempotency import Retry
 from app.services.lab import Lab
 
@@ -24,6 +23,8 @@ async def get_lab(request: Request) -> Lab:
     lab: Lab = request.state.lab
     return lab
 
+
+RETRY_WORDS = "Any text of your own. The same key and body give the first answer again."
 
 LabDep = Annotated[Lab, Depends(get_lab)]
 
@@ -79,7 +80,7 @@ async def get_retry(
         str | SkipJsonSchema[None],
         Header(
             alias="Idempotency-Key",
-            description="Any text of your own. The same key and body give the first answer again.",
+            description=RETRY_WORDS,
         ),
     ] = None,
 ) -> Retry | None:
@@ -87,9 +88,7 @@ async def get_retry(
     key = read_idempotency_key(idempotency_key)
     if key is None:
         return None
-    digest = sha256(f"{request.method} {request.url.path}\n".encode())
-    digest.update(await request.body())
-    return Retry(key, digest.hexdigest())
+    return retry_of(key, request.method, request.url.path, await request.body())
 
 
 RetryDep = Annotated[Retry | None, Depends(get_retry)]

@@ -38,6 +38,7 @@ class Edge:
     """The application as the server sees it. Answers requests between `begin` and `end`."""
 
     def __init__(self, app: ASGIApp, forward: ASGIApp, allowed_hosts: str, *, access_log: bool = False) -> None:
+        self._lab: Lab | None = None
         self._gate: Gate | None = None
         self._app = app
         self._forward = forward
@@ -49,7 +50,7 @@ class Edge:
 
     def begin(self, lab: Lab) -> None:
         """Answers requests from now on, with the parts of `lab`."""
-        self._gate = Gate(lab)
+        self._lab, self._gate = lab, Gate(lab)
 
     def end(self) -> None:
         """Turns requests away from now on."""
@@ -64,6 +65,11 @@ class Edge:
             await self._answer(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1003})
+
+    def begin_stopping(self) -> None:
+        """To be called in the event loop when the service is told to end: nothing new is begun from now on."""
+        if self._lab is not None:
+            self._lab.begin_stopping()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         host, request_id, cross_site, authorization = self._glance(scope)

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from pydantic.json_schema import SkipJsonSchema
 
+from app.api.bodies import header
 from app.api.errors import problem_document
 from app.api.schemas.jobs import Job, JobLinks, JobProgress
 from app.api.schemas.problems import Problem
@@ -20,6 +21,8 @@ from app.services.jobs import failure_of
 
 DEFAULT_PRIORITY = 3  # RFC 9218, 4.1
 APPLIED = "respond-async"
+PREFER_WORDS = "`respond-async`: answer 202 at once and do it as a job."
+PRIORITY_WORDS = "How urgent the job is: `u=0` the most, `u=7` the least, `u=3` if not said (RFC 9218)."
 _URGENCY = re.compile(r"u\s*=\s*([0-7])")
 
 
@@ -44,15 +47,20 @@ def read_prefer(prefer: Iterable[str], priority: Iterable[str]) -> Later | None:
     return Later()
 
 
+def read_later(headers: Iterable[tuple[bytes, bytes]]) -> Later | None:
+    """The same from a raw route's headers."""
+    return read_prefer([header(headers, b"prefer") or ""], [header(headers, b"priority") or ""])
+
+
 async def get_later(
     request: Request,
     prefer: Annotated[  # noqa: ARG001  # read below, as often as it stands there
         str | SkipJsonSchema[None],
-        Header(description="`respond-async`: answer 202 at once and do it as a job."),
+        Header(description=PREFER_WORDS),
     ] = None,
     priority: Annotated[  # noqa: ARG001
         str | SkipJsonSchema[None],
-        Header(description="How urgent the job is: `u=0` the most, `u=7` the least, `u=3` if not said (RFC 9218)."),
+        Header(description=PRIORITY_WORDS),
     ] = None,
 ) -> Later | None:
     return read_prefer(request.headers.getlist("prefer"), request.headers.getlist("priority"))

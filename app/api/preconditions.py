@@ -1,8 +1,10 @@
 """Headers that make a write safe to send twice or late: `If-Match`, `Idempotency-Key`; and the `ETag` of a revision."""
 
 import re
+from hashlib import sha256
 
 from app.errors import Malformed
+from app.services.idempotency import Retry
 
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -48,3 +50,10 @@ def read_idempotency_key(text: str | None) -> str | None:
     if not _KEY.fullmatch(key):
         raise Malformed("An Idempotency-Key is 1 to 255 visible ASCII characters without spaces, such as a UUID.")
     return key
+
+
+def retry_of(key: str, method: str, target: str, body: bytes) -> Retry:
+    """A request that may have been sent before, with what tells it from another under the same key."""
+    digest = sha256(f"{method} {target}\n".encode())
+    digest.update(body)
+    return Retry(key, digest.hexdigest())

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 import uvicorn
 
+from app.api.edge import Edge
 from app.cli.starting import (
     DatabaseUrl,
     DataDir,
@@ -122,10 +123,23 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Server(uvicorn.Server):
+    """Tells the application as soon as it is to end, so that it begins nothing new while the last requests end."""
+
+    def __init__(self, config: uvicorn.Config, app: Edge) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.begin_stopping()
+        await super().shutdown(sockets)
+
+
 def run_server(settings: Settings, listener: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM, then lets running requests end."""
+    """Serves until SIGINT or SIGTERM, then lets running requests and jobs end."""
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         http="httptools",
         loop="uvloop",
         ws="none",
@@ -136,7 +150,7 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    server = uvicorn.Server(config)
+    server = Server(config, app)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: the server has ended by then, and nothing went wrong
         server.run(sockets=[listener])
     if not server.started:

@@ -53,6 +53,7 @@ class JobContext:
         self._request = claimed.request
         self._progress: dict[str, object] | None = None  # what is not told yet
         self._news = asyncio.Event()
+        self._reporting = asyncio.Lock()  # a report that is on its way comes before the end of the job
 
     def request(self, kind: type[RequestT]) -> RequestT:
         """What was asked for, in the words of the job's kind."""
@@ -170,6 +171,10 @@ class JobContext:
 
     async def flush_progress(self) -> None:
         """Writes what is not told yet. A database that is away loses one report. Raises: LeaseLost."""
+        async with self._reporting:
+            await self._write_progress()
+
+    async def _write_progress(self) -> None:
         self._news.clear()
         progress, self._progress = self._progress, None
         if progress is None:

@@ -57,26 +57,29 @@ class JobRunner:
         self._running: dict[str, _Running] = {}  # by token
         self._pauses: Counter[int] = Counter()  # how often a job met something that was away
         self._threads = anyio.CapacityLimiter(THREADS)
-        self._loops: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []  # those that go on until all jobs have ended
+        self._closed_at = 0.0  # when the last job was claimed
 
     async def start(self) -> None:
         """Begins to claim; returns at once."""
-        for loop in (self._claim, self._watch, self._listen):
-            self._loops.append(asyncio.create_task(loop()))
+        self._claiming = asyncio.create_task(self._claim())
+        self._loops = [asyncio.create_task(loop()) for loop in (self._watch, self._listen)]
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Claims no more, lets running jobs end for a while, and puts the others back as if they had not begun."""
-        self._lab.stopping.set()
-        self._lab.bell.ring()
-        running = [running.task for running in self._running.values()]
-        if running:
-            await asyncio.wait(running, timeout=timeout_seconds)
+        """Lets running jobs end until `timeout_seconds` after the last was claimed, and puts the others back as if they
+        had not begun."""
+        self._lab.begin_stopping()
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
+        if self._running:
+            left_seconds = self._closed_at + timeout_seconds - time.monotonic()
+            await asyncio.wait([one.task for one in self._running.values()], timeout=max(0.0, left_seconds))
         left = list(self._running.values())
         for one in left:
             one.task.cancel()
-        if left:
-            await asyncio.wait([one.task for one in left])
         for one in left:
+            await asyncio.wait([one.task])
             with suppress(LeaseLost, LabError):
                 await self._give_back(one.claimed.lease, "the service stopped")
         for loop in self._loops:
@@ -94,6 +97,7 @@ class JobRunner:
                 except LabError as error:  # the database is away: it will be back
                     logger.warning("no job can be claimed: %s", error.detail)
                 await ear.wait(self._lab.settings.job_poll_seconds)
+        self._closed_at = time.monotonic()
 
     async def _watch(self) -> None:
         """Keeps leases alive, stops what has lost its own, reaps those of the dead, forgets what is old."""
@@ -113,6 +117,7 @@ class JobRunner:
                         await self._in_thread(self._forget)
                 except LabError as error:
                     logger.warning("leases cannot be renewed: %s", error.detail)
+                    await asyncio.sleep(self._lab.settings.job_poll_seconds)
                 await asyncio.sleep(QUIET_SECONDS)
                 await ear.wait(max(0.0, min(self._lab.settings.job_poll_seconds, next_beat - time.monotonic())))
 
@@ -150,9 +155,8 @@ class JobRunner:
 
     async def _run(self, claimed: Claimed) -> None:
         """Runs an attempt to its end, whatever that is."""
-        job = JobContext(
-            replace(self._lab, workspace=claimed.job.workspace, caller=Caller("write", claimed.job.author)), claimed
-        )
+        caller = Caller("write", claimed.job.author)
+        job = JobContext(replace(self._lab, workspace=claimed.job.workspace, caller=caller), claimed)
         reporting = asyncio.create_task(job.report_progress())
         try:
             await self._attempt(job, self._kinds[claimed.job.kind])

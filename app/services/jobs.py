@@ -20,7 +20,7 @@ from app.errors import Conflict, LabError, NotFound
 from app.messages import Failure, NetworkRef, from_failure
 from app.services.idempotency import Answer, Retry, Write, answer_once
 from app.services.job_bytes import INLINE_BYTES, keep_bytes
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, in_thread, require
 
 EVENTS_AT_ONCE = 100
 LARGEST_NUMBER = 2**63 - 1
@@ -61,8 +61,10 @@ class JobResult:
 async def accept_job(lab: Lab, asked: JobRequest, retry: Retry | None, render: Callable[[JobRow], Answer]) -> Answer:
     """Puts work into the queue; `render` writes the answer that is kept for a retry.
 
-    Raises: Conflict `absent-device`; what a retry may raise.
+    Raises: Forbidden for a caller who may only read, as a job is something that is kept; Conflict `absent-device`; what
+    a retry may raise.
     """
+    require(lab, "write")
     if asked.network.device not in lab.pool.devices:
         present = ", ".join(lab.pool.devices)
         message = f"There is no device {asked.network.device} here (any more); present: {present}."

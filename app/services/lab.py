@@ -57,6 +57,11 @@ class Lab:
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def begin_stopping(self) -> None:
+        """The service is told to end: it is ready no more, claims no jobs, and streams of events end."""
+        self.stopping.set()
+        self.bell.ring()
+
 
 def require(lab: Lab, role: Role) -> None:
     """Raises: Forbidden when the caller's role is below `role`."""

@@ -19,7 +19,7 @@ from app.services.lab import Lab, in_thread
 from app.services.networks import no_network
 from app.services.references import find_reference, find_reference_at
 from app.services.uploads import Body, Received, receive_file, receive_safetensors
-from app.services.writes import Change, check_match, write_revision
+from app.services.writes import Change, Work, check_match, write_revision
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor
 from app.tensors.media_types import Format
@@ -93,6 +93,11 @@ async def find_target(lab: Lab, name: str, prefix: str, if_match: frozenset[str]
     """Finds what a file would be loaded into. Raises: NotFound for the network or the prefix; Stale."""
     head = find_reference(lab, name)
     check_match(name, head.revision, if_match)
+    return await describe_target(lab, head, prefix)
+
+
+async def describe_target(lab: Lab, head: NetworkRef, prefix: str) -> Target:
+    """The same of a network that was found already. Raises: NotFound for the prefix."""
     described = await _describe(lab, head, prefix)
     entries = await in_thread(lambda: TensorStore(lab.database).manifest(head.manifest))
     under = _under(entries, described.prefix)
@@ -186,20 +191,28 @@ async def load_state(
 
     Raises: Conflict `tied-conflict`; Stale, NotFound; what `match` raises.
     """
+    work, tell = plan_load(lab, name, target, received, strict=strict, detail=detail)
+    return await write_revision(lab, name, work, lambda row: render(tell(row)), if_match=if_match)
+
+
+def plan_load(
+    lab: Lab, name: str, target: Target, received: Received, *, strict: bool, detail: Mapping[str, object]
+) -> tuple[Work, Callable[[RevisionRow], Loaded]]:
+    """What makes the change, and what is to be told of the revision. Raises: as `load_state`."""
     given = [Described(key, stored.dtype, stored.shape) for key, stored in received.tensors.items()]
     missing, unexpected = match(target, given, strict=strict)
     replaced = _replacements(target, received.tensors)
 
-    def answer(row: RevisionRow) -> Answer:
+    def tell(row: RevisionRow) -> Loaded:
         loaded = sum(key in target.tensors for key in received.tensors)
-        return render(Loaded(row.number, loaded, missing, [*unexpected, *received.left_out]))
+        return Loaded(row.number, loaded, missing, [*unexpected, *received.left_out])
 
     async def work(head: NetworkRef) -> Change:
         if head.network_id != target.network.network_id:
             raise no_network(name)  # the one that was asked for; another has its name by now
         return Change(await in_thread(lambda: _derive(lab, head, replaced)), "load", detail)
 
-    return await write_revision(lab, name, work, answer, if_match=if_match)
+    return work, tell
 
 
 def _replacements(target: Target, given: Mapping[str, StoredTensor]) -> dict[str, str]:

@@ -85,15 +85,25 @@ async def prepare_revision(
     check_match(name, head.revision, if_match)
     change = await work(head)
 
-    def write(connection: Connection) -> Answer:
-        try:
-            return render(advance(connection, name, head, change, author=author))
-        except HeadMoved as moved:
-            if if_match is not None:
-                raise stale(moved) from None
-            raise
+    return lambda connection: render(advance_or_stale(connection, name, head, change, if_match, author=author))
 
-    return write
+
+def advance_or_stale(
+    connection: Connection,
+    name: str,
+    head: NetworkRef,
+    change: Change,
+    if_match: frozenset[str] | None,
+    *,
+    author: str | None,
+) -> RevisionRow:
+    """`advance` for a client that may insist on a revision. Raises: Stale where it does, else HeadMoved."""
+    try:
+        return advance(connection, name, head, change, author=author)
+    except HeadMoved as moved:
+        if if_match is not None:
+            raise stale(moved) from None
+        raise
 
 
 def advance(connection: Connection, name: str, head: NetworkRef, change: Change, *, author: str | None) -> RevisionRow:

@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
+from safetensors.torch import load, save
 
 from tests.api.problem import check_problem
+from tests.laboratory import NPY, SAFETENSORS, from_npy, npy
 
 LATER = {"Prefer": "respond-async"}
 ONES = {"rules": [{"parameters": {"weight": "ones_()"}}]}
@@ -173,3 +176,110 @@ def test_the_list_has_the_newest_first_and_can_be_narrowed(service, network):
     assert first["items"] + rest["items"] == listed["items"]
     assert service.get("/v1/jobs", params={"network": name, "state": "queued"}).json()["items"] == []
     check_problem(service.get("/v1/jobs?state=done"), 422, "invalid-request")
+
+
+X = [[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, 0.0, -3.0]]
+
+
+def test_a_forward_as_a_job_gives_the_very_bytes_of_the_answer_in_place(service, network):
+    body, headers = npy(torch.tensor(X)), {"Content-Type": NPY, "Accept": SAFETENSORS}
+    in_place = service.post(f"{network}/forward", content=body, headers=headers)
+    url = accepted(service.post(f"{network}/forward", content=body, headers={**headers, **LATER}))
+    assert ended(service, url)["kind"] == "forward"
+    later = service.get(f"{url}/result")
+    assert later.content == in_place.content
+    for name in ("content-type", "etag", "content-length"):
+        assert later.headers[name] == in_place.headers[name]
+    in_json = {"inputs": X, "capture": ["0"]}
+    url = accepted(service.post(f"{network}/forward", json=in_json, headers=LATER))
+    ended(service, url)
+    assert service.get(f"{url}/result").content == service.post(f"{network}/forward", json=in_json).content
+
+
+def test_large_bodies_and_results_are_kept_whole(service, fresh_name):
+    name = fresh_name("wide")
+    made = service.post(
+        "/v1/networks", json={"name": name, "architecture": {"inputs": ["x"], "forward": "return x * 2"}}
+    )
+    assert made.status_code == 201, made.text
+    x = torch.randn(600, 1000)
+    url = accepted(
+        service.post(f"/v1/networks/{name}/forward?format=npy", content=npy(x), headers={**LATER, "Content-Type": NPY})
+    )
+    assert ended(service, url)["state"] == "succeeded"
+    result = service.get(f"{url}/result")
+    assert int(result.headers["content-length"]) == len(result.content)
+    assert torch.equal(from_npy(result.content), x * 2)
+
+
+def test_a_forward_job_that_keeps_its_buffers_makes_a_revision_of_the_head_it_finds(service, fresh_name):
+    name = fresh_name("norm")
+    network = f"/v1/networks/{name}"
+    assert service.post("/v1/networks", json={"name": name, "architecture": ["BatchNorm1d(4)"]}).status_code == 201
+    asked = {"inputs": X, "mode": "train", "update_buffers": True}
+    url = accepted(service.post(f"{network}/forward", json=asked, headers=LATER))
+    ended(service, url)
+    later = service.get(f"{url}/result")
+    assert (later.status_code, later.headers["etag"], later.json()["revision"]) == (200, '"2"', 2)
+    assert service.get(f"{network}/parameters/0.num_batches_tracked").json()["value"]["data"] == 1
+    stale = accepted(service.post(f"{network}/forward", json=asked, headers={**LATER, "If-Match": '"1"'}))
+    ended(service, stale)
+    check_problem(service.get(f"{stale}/result"), 412, "stale-revision")
+
+
+def test_a_key_on_a_forward_gives_the_same_job_for_the_same_query_and_body(service, network, fresh_name):
+    headers = {**LATER, "Idempotency-Key": fresh_name("key")}
+    urls = {accepted(service.post(f"{network}/forward", json={"inputs": X}, headers=headers)) for _ in range(3)}
+    assert len(urls) == 1
+    other = service.post(f"{network}/forward?seed=1", json={"inputs": X}, headers=headers)
+    check_problem(other, 422, "idempotency-key-reused")
+
+
+def test_a_job_knows_its_network_under_a_new_name_and_fails_when_it_was_deleted(service, fresh_name):
+    with_time = {"inputs": ["x"], "forward": ["for i in range(20000):", "    x = x + 1", "return x"]}
+    name = fresh_name("slow")
+    assert service.post("/v1/networks", json={"name": name, "architecture": with_time}).status_code == 201
+    ahead = accepted(service.post(f"/v1/networks/{name}/forward", json={"inputs": [1.0]}, headers=LATER))
+    renamed = accepted(service.post(f"/v1/networks/{name}/forward", json={"inputs": [1.0]}, headers=LATER))
+    deleted = accepted(service.post(f"/v1/networks/{name}/forward", json={"inputs": [2.0]}, headers=LATER))
+    new = fresh_name("renamed")
+    assert service.patch(f"/v1/networks/{name}", json={"name": new}).status_code == 200
+    ended(service, ahead)
+    assert ended(service, renamed)["state"] == "succeeded"
+    service.delete(f"/v1/networks/{new}")
+    if ended(service, deleted)["state"] == "failed":  # else it was quicker
+        check_problem(service.get(f"{deleted}/result"), 404, "not-found")
+
+
+@pytest.mark.parametrize("prefix", ["", "?prefix=0"])
+def test_a_state_dict_is_loaded_by_a_job_as_it_is_in_place(service, network, prefix, fresh_name):
+    state = {
+        f"{'' if prefix else '0.'}{name}": torch.randn(*shape) for name, shape in (("weight", (3, 4)), ("bias", (3,)))
+    }
+    headers = {"Content-Type": SAFETENSORS, **LATER, "Idempotency-Key": fresh_name("key")}
+    url = accepted(service.put(f"{network}/state_dict{prefix}", content=save(state), headers=headers))
+    assert accepted(service.put(f"{network}/state_dict{prefix}", content=save(state), headers=headers)) == url
+    assert (ended(service, url)["state"], service.get(url).json()["kind"]) == ("succeeded", "state_dict")
+    later = service.get(f"{url}/result")
+    assert (later.headers["etag"], later.json()) == (
+        '"2"',
+        {"revision": 2, "loaded": 2, "missing": [], "unexpected": []},
+    )
+    assert load(service.get(f"{network}/state_dict{prefix}").content).keys() == state.keys()
+    for name, value in load(service.get(f"{network}/state_dict{prefix}").content).items():
+        assert torch.equal(value, state[name])
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_at_once(service, network):
+    headers = {"Content-Type": SAFETENSORS, **LATER}
+    wrong = service.put(f"{network}/state_dict", content=save({"0.weight": torch.zeros(3, 5)}), headers=headers)
+    check_problem(wrong, 422, "state-dict-mismatch")
+    lenient = service.put(
+        f"{network}/state_dict?strict=false",
+        content=save({"0.bias": torch.ones(3), "more": torch.ones(1)}),
+        headers=headers,
+    )
+    url = accepted(lenient)
+    assert ended(service, url)["state"] == "succeeded"
+    told = service.get(f"{url}/result").json()
+    assert (told["missing"], told["unexpected"], told["loaded"]) == (["0.weight"], ["more"], 1)

@@ -13,13 +13,19 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.api.bodies import check_json_type, header, read_body
+from app.api.jobs import Later, answer_accepted, read_later
 from app.api.json_route import check_query_names
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
-from app.api.preconditions import read_if_match
+from app.api.preconditions import etag_of, read_idempotency_key, read_if_match, retry_of
+from app.api.replies import reply_of_answer
 from app.errors import Malformed, Place, Unprocessable
-from app.messages import Mode
+from app.messages import Encoded, Mode
 from app.services.forward import forward
-from app.services.lab import Lab
+from app.services.forward_later import LaterForward
+from app.services.idempotency import Answer
+from app.services.jobs import JobRequest, accept_job
+from app.services.lab import Lab, in_thread
+from app.services.references import find_reference
 
 OFFERED = (JSON, SAFETENSORS, NPY, NPZ, PT)
 _PREFIX_LENGTH = len("/v1/networks/")
@@ -41,20 +47,28 @@ class _Options(NamedTuple):
 async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one forward request; `scope["state"]["lab"]` holds the services."""
     lab: Lab = scope["state"]["lab"]
-    content_type, accept = b"application/json", b""
+    content_type, accept, prefers = b"application/json", b"", False
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
         elif name == b"accept":
             accept = accept + b"," + value if accept else value
+        elif name == b"prefer":
+            prefers = True
     options = _read_options(scope["query_string"]) if scope["query_string"] else _Options()
     media_type = _media_type(content_type)
     reply_type = _choose(accept, options.format, lab.settings.pt_files)
+    name = scope["path"][_PREFIX_LENGTH:-_SUFFIX_LENGTH]
     limit_bytes = lab.settings.json_body_bytes if media_type == JSON else lab.settings.body_bytes
+    body = await read_body(receive, scope["headers"], limit_bytes)
+    if prefers and (later := read_later(scope["headers"])) is not None:
+        answer = await _accept(scope, lab, name, _ask(scope, media_type, reply_type, options), body, later)
+        await reply_of_answer(answer)(scope, receive, send)
+        return
     reply = await forward(
         lab,
-        scope["path"][_PREFIX_LENGTH:-_SUFFIX_LENGTH],
-        body=await read_body(receive, scope["headers"], limit_bytes),
+        name,
+        body=body,
         content_type=media_type,
         accept=reply_type,
         revision=options.revision,
@@ -64,14 +78,39 @@ async def forward_app(scope: Scope, receive: Receive, send: Send) -> None:
         update_buffers=options.update_buffers,
         if_match=partial(_if_match, scope["headers"]),
     )
-    headers = [
-        (b"content-type", reply.media_type.encode()),
-        (b"content-length", b"%d" % len(reply.body)),
-    ]
+    headers = [(b"content-type", reply.media_type.encode()), (b"content-length", b"%d" % len(reply.body))]
     if reply.revision is not None:
         headers.append((b"etag", b'"%d"' % reply.revision))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def _ask(scope: Scope, content_type: str, accept: str, options: _Options) -> LaterForward:
+    return LaterForward(
+        content_type=content_type,
+        accept=accept,
+        revision=options.revision,
+        mode=options.mode,
+        seed=options.seed,
+        capture=list(options.capture),
+        update_buffers=options.update_buffers,
+        if_match=_if_match(scope["headers"]),
+    )
+
+
+async def _accept(scope: Scope, lab: Lab, name: str, asked: LaterForward, body: bytes, later: Later) -> Answer:
+    """Makes a job of the request. Its key counts for the query as well: what a binary body cannot say stands there."""
+    key = read_idempotency_key(header(scope["headers"], b"idempotency-key"))
+    target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+    retry = None if key is None else await in_thread(lambda: retry_of(key, "POST", target, body))
+    wanted = JobRequest("forward", asked, find_reference(lab, name), name, later.priority, body=body)
+    return await accept_job(lab, wanted, retry, answer_accepted)
+
+
+def render(reply: Encoded) -> Answer:
+    """The answer of a job."""
+    etag = [] if reply.revision is None else [["etag", etag_of(reply.revision)]]
+    return Answer(200, [["content-type", reply.media_type], *etag], reply.body)
 
 
 def _if_match(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[str] | None:

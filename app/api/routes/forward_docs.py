@@ -9,8 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.deps import NetworkName
-from app.api.documentation import binary_contents, ok, problems
+from app.api.deps import RETRY_WORDS, NetworkName
+from app.api.documentation import accepted, binary_contents, ok, problems
+from app.api.jobs import PREFER_WORDS, PRIORITY_WORDS
 from app.api.negotiation import NPY, NPZ, PT, SAFETENSORS
 from app.api.routes.forward import forward_app
 from app.api.schemas.forward import ForwardReply
@@ -44,6 +45,11 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
+
+
 PARAMETERS = [
     _query("mode", {"enum": ["eval", "train"], "default": "eval"}, "For binary bodies; JSON says it in the body."),
     _query("seed", {"type": "integer"}, "For binary bodies."),
@@ -51,6 +57,9 @@ PARAMETERS = [
     _query("capture", {"type": "array", "items": {"type": "string"}}, "For binary bodies; may be given many times."),
     _query("update_buffers", {"type": "boolean", "default": False}, "For binary bodies, in mode `train`."),
     _query("format", {"enum": ["json", "npy", "safetensors", "npz", "pt"]}, "The reply's format, before `Accept`."),
+    _header("Prefer", PREFER_WORDS),
+    _header("Priority", PRIORITY_WORDS),
+    _header("Idempotency-Key", f"With `Prefer: respond-async`. {RETRY_WORDS}"),
 ]
 
 
@@ -68,6 +77,7 @@ class _HandedOn(Response):
     response_model=ForwardReply,
     responses={
         200: ok("What came out.", REPLY, headers=("ETag",), **binary_contents(*BINARY)),
+        202: accepted(),
         **problems(
             "malformed",
             "not-found",

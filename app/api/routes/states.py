@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app.api.bodies import header
-from app.api.deps import AcceptHeader, FormatQuery, IfMatchDep, LabDep, NetworkName
-from app.api.documentation import SAVES_AS, binary_contents, ok, problems
+from app.api.deps import RETRY_WORDS, AcceptHeader, FormatQuery, IfMatchDep, LabDep, NetworkName
+from app.api.documentation import SAVES_AS, accepted, binary_contents, ok, problems
+from app.api.jobs import LaterDep, answer_accepted
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, NPZ, PT, SAFETENSORS, choose
-from app.api.preconditions import etag_of
+from app.api.preconditions import etag_of, read_idempotency_key, retry_of
 from app.api.replies import reply_of_answer, reply_of_encoded
 from app.api.schemas.states import LoadedState
 from app.api.schemas.tensors import Tensor
@@ -18,7 +19,9 @@ from app.api.streams import StreamedFile, stream_body
 from app.errors import UnsupportedMedia
 from app.services.downloads import plan_tensor_file, write_json
 from app.services.idempotency import Answer
+from app.services.jobs import JobRequest, accept_job
 from app.services.states import Loaded, find_state, find_target, load_state, receive_state
+from app.services.states_later import TENSORS, LaterState, keep_received
 from app.tensors.media_types import MEDIA_TYPES, Format, format_of_body
 
 router = APIRouter(prefix="/v1/networks/{name}/state_dict", tags=["Files"], route_class=JsonRoute)
@@ -93,6 +96,7 @@ async def get(
             {"revision": 2, "loaded": 1, "missing": ["hidden.weight", "hidden.bias", "out.weight"], "unexpected": []},
             headers=("ETag",),
         ),
+        202: accepted(),
         **problems(
             "malformed",
             "not-found",
@@ -118,6 +122,7 @@ async def put(
     name: NetworkName,
     request: Request,
     if_match: IfMatchDep,
+    later: LaterDep,
     prefix: PrefixQuery = None,
     strict: Annotated[
         bool,
@@ -126,10 +131,15 @@ async def put(
             openapi_examples={"some": {"value": False}},
         ),
     ] = True,
+    idempotency_key: Annotated[
+        str | SkipJsonSchema[None],
+        Header(alias="Idempotency-Key", description=f"With `Prefer: respond-async`. {RETRY_WORDS}"),
+    ] = None,
 ) -> Response:
     """As `net.load_state_dict(file)`: takes safetensors, `.pt`, `.npz`, JSON, or `{"artifact": name}`, and makes one
     revision. Shapes and dtypes must be the network's. A tied parameter may be given under one of its names or under
     all of them, but with one value."""
+    key = read_idempotency_key(idempotency_key)
     format_name = format_of_body(header(request.scope["headers"], b"content-type") or "")
     if format_name == "npy":
         raise UnsupportedMedia("A .npy file holds one tensor without a name; send safetensors, .pt, .npz or JSON.")
@@ -139,13 +149,23 @@ async def put(
     detail: dict[str, object] = {"format": format_name, "tensors": len(received.tensors)}
     if target.prefix:
         detail["prefix"] = target.prefix
+    if later is not None:
+        asked = LaterState(target.prefix, strict, detail, received.left_out, if_match)
+        manifest = await keep_received(lab, target, received, asked)
+        wanted = JobRequest("state_dict", asked, target.network, name, later.priority, manifests={TENSORS: manifest})
+        retry = None if key is None else retry_of(key, "PUT", _target_of(request), bytes.fromhex(manifest))
+        return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
     answer = await load_state(
-        lab, name, target, received, strict=strict, if_match=if_match, detail=detail, render=_answer
+        lab, name, target, received, strict=strict, if_match=if_match, detail=detail, render=render
     )
     return reply_of_answer(answer)
 
 
-def _answer(loaded: Loaded) -> Answer:
+def _target_of(request: Request) -> str:
+    return f"{request.url.path}?{request.url.query}"
+
+
+def render(loaded: Loaded) -> Answer:
     model = LoadedState(
         revision=loaded.revision, loaded=loaded.loaded, missing=loaded.missing, unexpected=loaded.unexpected
     )
