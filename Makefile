@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test soak lint format bench clean
+.PHONY: install run test soak lint format format-kept bench clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +36,10 @@ lint: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Once for a release whose tables changed: keeps a database of it, so that later versions are tested to read it.
+format-kept: install
+	$(BIN)/python -m tests.formats.write
 
 bench: install
 	$(BIN)/python -m benchmarks
