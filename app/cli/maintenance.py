@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 from typing import Annotated, Self
 
 import typer
@@ -18,6 +19,7 @@ from app.cli.starting import (
 from app.db.engine import Database
 from app.db.space import find_room, rewrite, shrink
 from app.observability import configure_logging
+from app.services.jobs import forget_ended_jobs
 from app.store.collect import Collected, collect
 from app.store.verify import Checked, Verifier
 
@@ -40,8 +42,9 @@ def gc(
         typer.Option("--vacuum", help="Write the SQLite file anew: shrinks files that earlier versions made, too."),
     ] = False,
 ) -> None:
-    """Collect tensors that no revision and no artifact refers to any more. Safe while the service runs.
+    """Collect tensors that no revision, artifact or job refers to any more. Safe while the service runs.
 
+    Jobs that ended longer ago than MODEL_LAB_JOB_RESULT_SECONDS are forgotten first, with their results.
     Writers that take longer than the time of grace to store what they were sent may be told to try again; nothing
     that was acknowledged is ever taken. Free room in an SQLite file is given back to the disk, a little at a time; in a
     file of an earlier version only with --vacuum, for which writers wait and the disk needs as much room again.
@@ -49,6 +52,7 @@ def gc(
     age = read_age(grace, "--grace")
     settings = read_settings({"data_dir": data_dir, "database_url": database_url})
     with opened(settings) as database, ProgressLine() as line:
+        forget_ended_jobs(database, timedelta(seconds=settings.job_result_seconds))
         collected = collect(database, age, told=lambda so_far: line.show(words_of_collected(so_far)))
         line.clear()
         typer.echo(f"Collected {words_of_collected(collected)}.")

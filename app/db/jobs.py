@@ -179,7 +179,7 @@ def delete(connection: sa.Connection, workspace: str, number: int) -> bool:
     return connection.execute(statement).one_or_none() is not None
 
 
-def delete_older(connection: sa.Connection, age: timedelta, limit: int = 1_000) -> int:
+def delete_older(connection: sa.Connection, age: timedelta, limit: int = 100) -> int:
     """Deletes up to `limit` jobs that ended longer than `age` ago, by the database's clock; returns how many."""
     oldest = read_clock(connection) - age
     numbers = sa.select(jobs.c.number).where(jobs.c.finished_at < oldest).limit(limit)

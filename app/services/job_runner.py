@@ -19,7 +19,7 @@ from typing import TypeVar
 import anyio.to_thread
 import msgspec
 
-from app.db import jobs, leases
+from app.db import leases
 from app.db.engine import Connection
 from app.db.leases import Claimed, Lease, LeaseLost
 from app.db.wakeups import listen, wake_others
@@ -27,6 +27,7 @@ from app.errors import LabError, Unavailable
 from app.messages import to_failure
 from app.services.idempotency import Write
 from app.services.job_context import Attempt, JobContext, Kinds, is_death, is_passing
+from app.services.jobs import forget_ended_jobs
 from app.services.lab import Caller, Lab
 from app.services.writes import MOST_TRIES, HeadMoved, too_contended, turn
 
@@ -114,7 +115,7 @@ class JobRunner:
                         await self._in_thread(self._reap)  # after our own leases were renewed
                     if now >= next_forget:
                         next_forget = now + FORGET_SECONDS
-                        await self._in_thread(self._forget)
+                        await anyio.to_thread.run_sync(self._forget, limiter=self._threads)
                 except LabError as error:
                     logger.warning("leases cannot be renewed: %s", error.detail)
                     await asyncio.sleep(self._lab.settings.job_poll_seconds)
@@ -247,8 +248,8 @@ class JobRunner:
             logger.warning("job %d was given up for dead and is %s", reaped.number, reaped.state)
             wake_others(connection)
 
-    def _forget(self, connection: Connection) -> None:
-        jobs.delete_older(connection, timedelta(seconds=self._lab.settings.job_result_seconds))
+    def _forget(self) -> None:
+        forget_ended_jobs(self._lab.database, timedelta(seconds=self._lab.settings.job_result_seconds))
 
     async def _in_thread(self, work: Callable[[Connection], ResultT], *, reading: bool = False) -> ResultT:
         def run() -> ResultT:

@@ -7,12 +7,13 @@ process on the database takes it from there. Knows no kind of job.
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 import msgspec
 
 from app.db import job_events, jobs
-from app.db.engine import Connection
+from app.db.engine import Connection, Database
 from app.db.job_events import EventRow
 from app.db.jobs import ENDED, JobRow, NewJob
 from app.db.wakeups import wake_others
@@ -23,6 +24,7 @@ from app.services.job_bytes import INLINE_BYTES, keep_bytes
 from app.services.lab import Lab, in_thread, require
 
 EVENTS_AT_ONCE = 100
+FORGOTTEN_AT_ONCE = 100  # each with its events: other writers wait no longer than that takes
 LARGEST_NUMBER = 2**63 - 1
 
 
@@ -158,6 +160,20 @@ async def delete_job(lab: Lab, job_id: str) -> None:
 
     if not await in_thread(delete):
         raise _not_finished(await find_job(lab, job_id))
+
+
+def forget_ended_jobs(database: Database, age: timedelta) -> int:
+    """Forgets jobs that ended longer than `age` ago, with their results, a few at a time; returns how many.
+
+    What only they referred to is left to the collector.
+    """
+    forgotten = 0
+    while True:
+        with database.transaction() as connection:
+            gone = jobs.delete_older(connection, age, FORGOTTEN_AT_ONCE)
+        forgotten += gone
+        if gone < FORGOTTEN_AT_ONCE:
+            return forgotten
 
 
 async def find_result(lab: Lab, job_id: str) -> JobResult:

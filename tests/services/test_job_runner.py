@@ -13,7 +13,7 @@ from app.db.heads import HeadReader
 from app.db.jobs import JobRow, NewJob
 from app.db.leases import LeaseLost
 from app.errors import Busy, LabError, Unavailable, Unprocessable
-from app.messages import Failure, Progress, ReportStatus, Status
+from app.messages import Encoded, Failure, Progress, ReadCatalog
 from app.services import job_context
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, read_bytes
@@ -27,7 +27,7 @@ from tests.db.rows import OTHER_MANIFEST, add_network, next_revision
 
 QUICK = {"job_poll_seconds": 0.05, "job_lease_seconds": 30.0}
 PATIENCE_SECONDS = 20.0
-STATUS = Status("cpu:0", "cpu", "a CPU", None, None, 1, [])
+TASK, REPLY = ReadCatalog("layers"), Encoded("application/json", b"[]")
 
 
 class Laboratory:
@@ -417,22 +417,22 @@ def test_messages_of_a_task_come_one_after_the_other_and_before_its_reply(labora
             await asyncio.sleep(0.01)
             heard.append(progress.fraction)
 
-        assert await job.submit(ReportStatus(), on_progress=hear) == STATUS
+        assert await job.submit(TASK, on_progress=hear) == REPLY
         heard.append(None)
         return writing("done")
 
     async def telling(job: JobContext) -> Write:
-        await job.submit(ReportStatus())
+        await job.submit(TASK)
         return writing("done")
 
     async def failing(job: JobContext) -> Write:
         async def fail(progress: Progress) -> None:
             raise Unprocessable("not so")
 
-        await job.submit(ReportStatus(), on_progress=fail)
+        await job.submit(TASK, on_progress=fail)
         raise AssertionError
 
-    pool = Telling({ReportStatus: STATUS})
+    pool = Telling({ReadCatalog: REPLY})
     laboratory.lab = Lab(
         settings=laboratory.lab.settings,
         database=laboratory.database,

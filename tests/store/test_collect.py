@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.db import artifacts, tables
+from app.db import artifacts, jobs, tables
 from app.db.artifacts import NewArtifact
 from app.db.clock import read_clock
 from app.db.engine import Database
+from app.db.jobs import NewJob
 from app.errors import Busy
+from app.services.jobs import forget_ended_jobs
 from app.store import collect as collect_module
 from app.store.collect import Collected, collect
 from app.store.store import TensorStore
@@ -187,3 +189,17 @@ def test_without_its_guards_a_collector_beside_a_writer_leaves_damage(database, 
 def _soon(database: Database) -> datetime:
     with database.reading() as connection:
         return read_clock(connection) + timedelta(seconds=10)
+
+
+def test_what_a_job_holds_stays_for_as_long_as_the_job(database, store):
+    manifest = store.put([("bytes", tensor(os.urandom(100)))])
+    with database.transaction() as connection:
+        number = jobs.insert(connection, NewJob("main", "forward", b"", manifests={"body": manifest})).number
+    assert collect(database, NOW) == Collected()
+    with database.transaction() as connection:
+        jobs.cancel(connection, "main", number)
+    assert collect(database, NOW) == Collected()
+    assert forget_ended_jobs(database, timedelta(days=1)) == 0
+    assert forget_ended_jobs(database, timedelta(0)) == 1
+    assert collect(database, NOW) == Collected(manifests=1, tensors=1, chunks=2, chunk_bytes=100)
+    assert list(Verifier(database).run()) == []

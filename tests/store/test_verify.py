@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.db import artifacts
+from app.db import artifacts, jobs
 from app.db.artifacts import NewArtifact
 from app.db.engine import Database
+from app.db.jobs import NewJob
 from app.errors import Damaged
 from app.store.collect import collect
 from app.store.store import TensorStore
@@ -225,3 +226,17 @@ def test_bytes_flipped_in_the_database_file_itself_are_named(sqlite_files, tmp_p
     assert len(lines) == 1
     assert "bytes are not as stored; used by artifact 'mine'" in lines[0]
     damaged.close()
+
+
+def test_what_a_job_misses_is_named_with_the_job(database, store):
+    manifest = store.put([("bytes", TensorBytes("uint8", (100,), memoryview(os.urandom(100))))])
+    with database.transaction() as connection:
+        number = jobs.insert(connection, NewJob("main", "forward", b"", manifests={"body": manifest})).number
+    assert check(database) == []
+    chunk = one(database, "SELECT digest FROM chunks LIMIT 1")
+    damage(database, "DELETE FROM chunks WHERE digest = :digest", digest=chunk)
+    assert any(line == f"chunk {chunk.hex()} is missing; used by job {number} (bytes)" for line in check(database))
+    damage(database, "DELETE FROM manifests WHERE digest = :digest", digest=bytes.fromhex(manifest))
+    assert f"manifest {manifest} is missing: job {number} needs it as 'body'" in check(database)
+    damage(database, "DELETE FROM jobs")
+    assert f"job {number} is missing: event 1 is one of its own" in check(database)
