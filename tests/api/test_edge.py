@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from app.errors import Busy, Damaged, DeadlineExceeded, StorageFull, Unavailable, Unprocessable
-from app.messages import CheckArchitecture, ReportStatus
+from app.messages import CheckArchitecture
 from tests.api.fake_pool import FakePool, faked_service
 from tests.api.problem import check_problem
 
@@ -71,17 +71,6 @@ def test_ready_needs_a_worker_and_a_database_while_alive_needs_neither(tmp_path)
             problem = check_problem(await client.get("/readyz"), 503, "unavailable")
             assert problem["checks"]["database"] != "ok"
             assert (await client.get("/healthz")).status_code == 200
-
-    asyncio.run(scene())
-
-
-def test_devices_are_told_although_a_worker_does_not_answer(tmp_path):
-    async def scene() -> None:
-        async with faked_service(tmp_path, {ReportStatus: Unavailable("Gone.")}) as (client, _):
-            reply = (await client.get("/v1/devices")).json()
-            assert reply["default"] == "cpu:0"
-            assert reply["items"][0]["memory"] is None
-            assert reply["items"][0]["networks"] == []
 
     asyncio.run(scene())
 

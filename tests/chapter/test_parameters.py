@@ -108,6 +108,7 @@ def test_p2_one_parameter_has_value_dtype_shape_device_and_no_gradient_yet(servi
         "requires_grad": True,
         "tied_to": [],
         "grad": None,
+        "grad_revision": None,
         "revision": 1,
     }
     weight = parameter(service, net, "2.weight")
