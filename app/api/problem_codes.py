@@ -126,6 +126,13 @@ _CODES = (
     ProblemCode("unprocessable", 422, "The request was understood, but it cannot be done", "`detail` says why."),
     ProblemCode("unknown-key", 422, "A field is unknown", "`errors` points at it; fields that exist are listed."),
     ProblemCode("bad-name", 422, "The name is not a valid one", "`detail` holds the rule for names."),
+    ProblemCode(
+        "not-row-wise",
+        422,
+        "The network does not keep rows apart",
+        "Requests may share a run only where the network treats each row of dimension 0 by itself. `operation` lets "
+        "rows meet, or is not known to keep them apart; `child` and `line` say where it stands.",
+    ),
     ProblemCode("duplicate-name", 422, "A name is used twice", "Names beside each other must differ."),
     ProblemCode(
         "unknown-layer",

@@ -20,7 +20,7 @@ from app.db.engine import BUSY_SECONDS, Database, normalise_url
 from app.db.failures import translate, unavailable
 
 _HEAD = """
-SELECT n.id, r.number, r.manifest, n.dtype, n.device
+SELECT n.id, r.number, r.manifest, n.dtype, n.device, n.batch_size, n.batch_wait_ms
 FROM networks n JOIN revisions r ON r.network_id = n.id AND r.number = {number}
 WHERE {condition}
 """
@@ -41,6 +41,8 @@ class Head:
     manifest: str  # digest
     dtype: str
     device: str
+    batch_size: int | None
+    batch_wait_ms: float | None
 
 
 class HeadReader:
@@ -196,4 +198,4 @@ class _PostgresqlHeads(_Heads):
 def _head(row: tuple[Any, ...] | None) -> Head | None:
     if row is None:
         return None
-    return Head(row[0], row[1], bytes(row[2]).hex(), row[3], row[4])
+    return Head(row[0], row[1], bytes(row[2]).hex(), *row[3:])

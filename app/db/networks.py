@@ -39,6 +39,8 @@ class NewNetwork:
     head_revision: int = 1
     layout: bytes | None = None  # JSON of its modules, names and ties; None for networks of the first format
     keep_last: int | None = None  # how many revisions are kept, None: all
+    batch_size: int | None = None  # requests that may share a run, None: each runs alone
+    batch_wait_ms: float | None = None  # how long the first of them waits for others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class NetworkSummary:
     parameter_bytes: int
     head_revision: int
     keep_last: int | None
+    batch_size: int | None
+    batch_wait_ms: float | None
     created_at: datetime
     updated_at: datetime
 
@@ -149,7 +153,7 @@ def list_page(
 
 
 def update(connection: sa.Connection, workspace: str, name: str, /, **changes: Any) -> NetworkRow | None:
-    """Changes columns (`name`, `labels`, `device`, `keep_last`) of one network; None if there is no such network.
+    """Changes columns (`name`, `labels`, `device`, ...) of one network; None if there is no such network.
 
     Raises Conflict (`name-taken`) for a name that another network has; the transaction is lost then.
     """

@@ -37,6 +37,8 @@ networks = sa.Table(
     sa.Column("parameter_bytes", sa.BigInteger, nullable=False),
     sa.Column("layout", sa.LargeBinary),  # modules, names and ties: JSON; NULL for networks of the first format
     sa.Column("keep_last", sa.BigInteger),  # how many revisions are kept; NULL keeps all
+    sa.Column("batch_size", sa.BigInteger),  # requests that may share a run; NULL: each runs alone
+    sa.Column("batch_wait_ms", sa.Double),  # how long the first of them waits for others; NULL with batch_size
     sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
     sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
     sa.UniqueConstraint("workspace", "name"),

@@ -18,7 +18,8 @@ from app.messages.architectures import (
     ShapeSpec,
     TensorShape,
 )
-from app.messages.base import Encoded, Message, NetworkRef
+from app.messages.base import Batching, Encoded, Message, NetworkRef
+from app.messages.batching import ProveRowWise, RowWise
 from app.messages.forward import Mode, RunForward
 from app.messages.frames import FrameReader, frame
 from app.messages.gradients import Backpropagated, DescribeGradients, RunBackward
@@ -63,6 +64,7 @@ Task = (
     CheckArchitecture
     | CheckBlock
     | BuildNetwork
+    | ProveRowWise
     | RunForward
     | RunBackward
     | DescribeGradients
@@ -88,6 +90,7 @@ Reply = (
     | Checked
     | BlockChecked
     | Built
+    | RowWise
     | ParameterList
     | Changed
     | StateDescribed
@@ -101,6 +104,7 @@ Reply = (
 )
 
 __all__ = [
+    "Batching",
     "Backpropagated",
     "Holding",
     "LoadNetwork",
@@ -140,6 +144,7 @@ __all__ = [
     "ParameterInfo",
     "ParameterList",
     "Progress",
+    "ProveRowWise",
     "ReadCatalog",
     "ReadHistogram",
     "ReadParameter",
@@ -147,6 +152,7 @@ __all__ = [
     "ReplaceParameter",
     "Reply",
     "RunBackward",
+    "RowWise",
     "RunForward",
     "ShapeSpec",
     "Start",

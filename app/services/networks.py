@@ -18,7 +18,7 @@ from app.db.engine import Connection
 from app.db.networks import NetworkRow, NetworkSummary, NewNetwork
 from app.db.revisions import NewRevision
 from app.errors import NotFound, Stale
-from app.messages import BuildNetwork, Built
+from app.messages import Batching, BuildNetwork, Built, ProveRowWise, RowWise
 from app.pool.base import expect
 from app.services.architectures import check_dtype, encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
@@ -58,6 +58,13 @@ class Retention:
     """How many revisions are kept besides those with a tag; None: all."""
 
     keep_last: int | None
+
+
+@dataclass(frozen=True)
+class BatchingChange:
+    """How requests may share a run from now on; None: not at all."""
+
+    batching: Batching | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,8 @@ def _clone(
         "labels": dict(source.labels if request.labels is None else request.labels),
         "head_revision": 1,
         "keep_last": None,
+        "batch_size": None,
+        "batch_wait_ms": None,
     }
     row = networks.insert(connection, NewNetwork(**{**same, **changes}))
     detail = {"from": name, "revision": number}
@@ -217,11 +226,12 @@ async def change_network(
     new_name: str | None,
     labels: Mapping[str, str] | None,
     retention: Retention | None = None,
+    batching: BatchingChange | None = None,
     if_match: frozenset[str] | None,
 ) -> NetworkRow:
-    """Renames a network, replaces its labels, or says how many revisions it keeps.
+    """Renames a network, replaces its labels, or says how many revisions it keeps and how requests share runs.
 
-    Raises: NotFound, Stale, Conflict `name-taken`.
+    Raises: NotFound, Stale, Conflict `name-taken`; Unprocessable `not-row-wise` for a network that may not batch.
     """
     changes: dict[str, Any] = {}
     if new_name is not None and new_name != name:
@@ -230,6 +240,13 @@ async def change_network(
         changes["labels"] = dict(labels)
     if retention is not None:
         changes["keep_last"] = retention.keep_last
+    if batching is not None:
+        wanted = batching.batching
+        if wanted is not None:
+            row = await find_network(lab, name)
+            expect(await lab.pool.submit(ProveRowWise(row.id)), RowWise)
+        changes["batch_size"] = None if wanted is None else wanted.max_size
+        changes["batch_wait_ms"] = None if wanted is None else wanted.max_wait_ms
     return await in_thread(partial(change_row, lab, name, changes, if_match))
 
 

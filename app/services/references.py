@@ -1,6 +1,7 @@
 """From a network's name to what a worker must be told of it. Used by the services that ask a worker about a network."""
 
-from app.messages import NetworkRef
+from app.db.heads import Head
+from app.messages import Batching, NetworkRef
 from app.services.lab import Lab
 from app.services.naming import is_name
 from app.services.networks import no_network, no_revision
@@ -11,13 +12,7 @@ def find_reference(lab: Lab, name: str) -> NetworkRef:
     head = lab.heads.find(lab.workspace, name) if is_name(name) else None
     if head is None:
         raise no_network(name)
-    return NetworkRef(
-        network_id=head.network_id,
-        revision=head.revision,
-        manifest=head.manifest,
-        dtype=head.dtype,
-        device=head.device,
-    )
+    return _reference(head)
 
 
 def find_reference_at(lab: Lab, name: str, revision: int | None) -> NetworkRef:
@@ -28,4 +23,18 @@ def find_reference_at(lab: Lab, name: str, revision: int | None) -> NetworkRef:
     found = lab.heads.find_revision(head.network_id, revision)
     if found is None:
         raise no_revision(name, revision, head.revision)
-    return NetworkRef(found.network_id, found.revision, found.manifest, found.dtype, found.device)
+    return _reference(found)
+
+
+def _reference(head: Head) -> NetworkRef:
+    batching = None
+    if head.batch_size is not None and head.batch_wait_ms is not None:
+        batching = Batching(head.batch_size, head.batch_wait_ms)
+    return NetworkRef(
+        network_id=head.network_id,
+        revision=head.revision,
+        manifest=head.manifest,
+        dtype=head.dtype,
+        device=head.device,
+        batching=batching,
+    )

@@ -26,6 +26,7 @@ from app.messages import (
     ListModules,
     ListParameters,
     LoadNetwork,
+    ProveRowWise,
     ReadCatalog,
     ReadHistogram,
     ReadParameter,
@@ -40,6 +41,7 @@ from app.messages import (
 )
 from app.worker.architectures import build_network, check_architecture, check_block_definition
 from app.worker.backward import run_backward
+from app.worker.batching import prove_row_wise
 from app.worker.context import Worker
 from app.worker.diagrams import draw_network
 from app.worker.differences import compare_revisions
@@ -76,6 +78,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     Initialize: initialize,
     ListModules: list_modules,
     ListParameters: list_network_parameters,
+    ProveRowWise: prove_row_wise,
     ReadCatalog: read_catalog,
     ReadHistogram: read_histogram,
     ReadParameter: read_parameter,

@@ -12,6 +12,7 @@ from app.api.replies import answer_created, reply_of_answer, reply_of_model, rep
 from app.api.routes.architectures import ARCHITECTURE_PROBLEMS
 from app.api.schemas.architectures import MLP
 from app.api.schemas.networks import (
+    Batching,
     ChangedNetwork,
     Network,
     NetworkLinks,
@@ -23,8 +24,10 @@ from app.api.schemas.networks import (
 )
 from app.db.networks import NetworkRow, NetworkSummary
 from app.errors import in_place, pointer_to
+from app.messages import Batching as Settings
 from app.services.moving import place_network
 from app.services.networks import (
+    BatchingChange,
     CloneRequest,
     Initialization,
     NetworkRequest,
@@ -59,6 +62,7 @@ EXAMPLE: dict[str, Any] = {
     "parameter_bytes": 31784,
     "labels": {"chapter": "5.1"},
     "retention": None,
+    "batching": None,
     "seed": 7,
     "inputs": ["X"],
     "created_at": "2026-01-31T12:00:00.123456Z",
@@ -87,6 +91,7 @@ def network_of(row: NetworkRow | NetworkSummary) -> Network:
         parameter_bytes=row.parameter_bytes,
         labels=dict(row.labels),
         retention=None if row.keep_last is None else Retention(keep_last=row.keep_last),
+        batching=_batching(row),
         seed=row.seed,
         inputs=row.inputs,
         created_at=row.created_at,
@@ -100,6 +105,12 @@ def network_of(row: NetworkRow | NetworkSummary) -> Network:
             revisions=f"{path}/revisions",
         ),
     )
+
+
+def _batching(row: NetworkRow | NetworkSummary) -> Batching | None:
+    if row.batch_size is None or row.batch_wait_ms is None:
+        return None
+    return Batching(max_size=row.batch_size, max_wait_ms=row.batch_wait_ms)
 
 
 def path_of(name: str) -> str:
@@ -202,11 +213,13 @@ async def get(lab: LabDep, name: NetworkName) -> Response:
 @router.patch(
     "/{name}",
     operation_id="update_network",
-    summary="Rename a network, change its labels or what it keeps",
+    summary="Rename a network, change its labels, what it keeps or how it batches",
     response_model=Network,
     responses={
         200: ok("The network, changed.", EXAMPLE, headers=("ETag",)),
-        **problems("malformed", "not-found", "name-taken", "stale-revision", "invalid-request", "bad-name"),
+        **problems(
+            "malformed", "not-found", "name-taken", "stale-revision", "invalid-request", "bad-name", "not-row-wise"
+        ),
     },
 )
 async def update(
@@ -218,18 +231,33 @@ async def update(
             openapi_examples={
                 "labels": {"value": {"labels": {"chapter": "5.1", "kept": "yes"}}},
                 "retention": {"summary": "Keep the newest revisions", "value": {"retention": {"keep_last": 100}}},
+                "batching": {
+                    "summary": "Let requests share runs",
+                    "value": {"batching": {"max_size": 32, "max_wait_ms": 2}},
+                },
             }
         ),
     ],
     if_match: IfMatchDep,
 ) -> Response:
     """Changes what is written of a network; its tensors and its revision stay. With `retention` older revisions go,
-    now and with each new one, but for those with a tag."""
+    now and with each new one, but for those with a tag. With `batching` forwards that come together share a run, where
+    the network is proven to keep the rows of a batch apart; `not-row-wise` names what does not."""
     retention = None
     if "retention" in body.model_fields_set:
         retention = Keep(None if body.retention is None else body.retention.keep_last)
+    batching = None
+    if "batching" in body.model_fields_set:
+        wanted = body.batching
+        batching = BatchingChange(None if wanted is None else Settings(wanted.max_size, wanted.max_wait_ms))
     row = await change_network(
-        lab, name, new_name=body.name, labels=body.labels, retention=retention, if_match=if_match
+        lab,
+        name,
+        new_name=body.name,
+        labels=body.labels,
+        retention=retention,
+        batching=batching,
+        if_match=if_match,
     )
     return reply_of_model(network_of(row), tag=row.head_revision)
 

@@ -51,6 +51,19 @@ class Retention(StrictBody):
     )
 
 
+class Batching(StrictBody):
+    """How requests that come together may share one run of the network."""
+
+    max_size: Annotated[int, Field(ge=2, le=64)] = Field(
+        description="So many requests share a run at most.", examples=[32]
+    )
+    max_wait_ms: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = Field(
+        2.0,
+        description="So long the first request waits for others at most; it waits only where others came last time.",
+        examples=[2],
+    )
+
+
 class NewClone(StrictBody):
     """A network that begins as another one is. Tensors are shared, not copied, until one of the two changes them."""
 
@@ -68,6 +81,12 @@ class ChangedNetwork(StrictBody):
     labels: Labels | None = Field(None, examples=[{"chapter": "5.1", "kept": "yes"}])
     retention: Retention | None = Field(
         None, description="How many revisions stay; null keeps all.", examples=[{"keep_last": 10}]
+    )
+    batching: Batching | None = Field(
+        None,
+        description="How requests share runs; null: each runs alone. Only for networks that are proven to keep the "
+        "rows of a batch apart.",
+        examples=[{"max_size": 32, "max_wait_ms": 2}],
     )
 
 
@@ -100,6 +119,7 @@ class Network(BaseModel):
     parameter_bytes: int
     labels: dict[str, str]
     retention: Retention | None = Field(description="How many revisions stay; null: all.")
+    batching: Batching | None = Field(description="How requests share runs; null: each runs alone.")
     seed: int | None = Field(description="What its first values were drawn with.")
     inputs: list[str] = Field(description="Names of the inputs that a forward takes.")
     created_at: datetime

@@ -55,6 +55,10 @@ class Form:
     sizes: tuple[Whole, ...] | None
     kind: Kind = None
 
+    def __post_init__(self) -> None:
+        if sum(map(counts_rows, self.sizes or ())) > 1:  # rules say so before, in better words
+            raise Mixed("an operation", "lays the rows over all other rows")
+
     @property
     def rows(self) -> int | None:
         """The dimension that holds the rows."""
@@ -74,8 +78,8 @@ class Form:
 ANYTHING = Form(None)  # a tensor, or a result with several of them, that has no rows
 
 
-class Results(tuple[Value, ...]):
-    """Several results with names, as `x.max(1)` gives."""  # a tuple with slots may have none
+class Results(tuple[Value, ...]):  # noqa: SLOT001  # `names` is what it adds
+    """Several results with names, as `x.max(1)` gives."""
 
     names: tuple[str, ...] = ()
 

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from app.architecture.rowwise.forms import ANYTHING, UNKNOWN, Elements, Form, Results, Value, has_rows, join, mixed
+from app.architecture.rowwise.forms import (
+    ANYTHING,
+    UNKNOWN,
+    Elements,
+    Form,
+    Mixed,
+    Results,
+    Value,
+    has_rows,
+    join,
+    mixed,
+)
 from app.architecture.rowwise.sizes import Size, Whole, fresh, is_whole
 from app.language.members import item as language_item
 
@@ -53,17 +64,14 @@ def _of_list(value: tuple[Value, ...] | Elements, index: Value) -> Value:
 
 def _of_form(form: Form, index: Value) -> Value:
     parts = index if isinstance(index, tuple) else (index,)
-    if not form.has_rows and not has_rows(index):
-        return ANYTHING if form.sizes is None else _sizes_or_anything(form, parts)
-    if not form.has_rows:
+    if form.has_rows:
+        return Form(_taken(form, parts), form.kind)
+    if has_rows(index):
         return _looked_up(form, parts)
-    return Form(_taken(form, parts), form.kind)
-
-
-def _sizes_or_anything(form: Form, parts: Sequence[Value]) -> Form:
-    if any(isinstance(part, Form | Elements | bool) for part in parts):
+    try:
+        return _looked_up(form, parts) if isinstance(index, Form) else Form(_taken(form, parts), form.kind)
+    except Mixed:
         return ANYTHING
-    return Form(_taken(form, parts), form.kind)
 
 
 def _looked_up(form: Form, parts: Sequence[Value]) -> Form:

@@ -124,7 +124,7 @@ FUNCTIONS: dict[type[nn.Module], As] = {
     nn.UpsamplingBilinear2d: _with("interpolate"),
     nn.LayerNorm: _with("layer_norm", "normalized_shape"),
     nn.RMSNorm: _with("rms_norm", "normalized_shape"),
-    nn.GroupNorm: _with("group_norm", "num_groups"),
+    nn.GroupNorm: _with("group_norm", "num_groups", "num_channels"),
     nn.LocalResponseNorm: _with("local_response_norm", "size"),
     nn.CrossMapLRN2d: _with("local_response_norm", "size"),
     nn.CosineSimilarity: _with("cosine_similarity", "dim"),

@@ -168,9 +168,12 @@ def broadcast(operation: str, forms: Sequence[Form]) -> tuple[Whole, ...]:
     """The sizes of tensors that meet element by element. Raises Mixed where rows meet anything but themselves."""
     shapes = [form.known(operation) for form in forms]
     rank = max(map(len, shapes), default=0)
-    return tuple(
+    sizes = tuple(
         _meet(operation, [shape[-behind] for shape in shapes if len(shape) >= behind]) for behind in range(rank, 0, -1)
     )
+    if sum(map(counts_rows, sizes)) > 1:
+        mixed(operation, "lays the rows over all other rows")
+    return sizes
 
 
 def _meet(operation: str, sizes: Sequence[Whole]) -> Whole:

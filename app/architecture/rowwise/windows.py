@@ -160,11 +160,23 @@ def batch_normalised(call: Call) -> Form:
     "input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5",
     why=SAMPLES,
 )
-@rule("group_norm", "input, num_groups, weight=None, bias=None, eps=1e-5", why=SAMPLES)
 @rule("local_response_norm", "input, size, alpha=1e-4, beta=0.75, k=1.0", why=SAMPLES)
 def normalised(call: Call) -> Form:
     call.without_rows(*(name for name in call.values if name != "input"))
-    call.leading(call.form(), range(2 if "group" in call.operation else 3, 64))
+    call.leading(call.form(), range(3, 64))
+    return Form(call.sizes())
+
+
+@rule("group_norm", "input, num_groups, weight=None, bias=None, eps=1e-5, *, num_channels=None", why=SAMPLES)
+def groups_normalised(call: Call) -> Form:
+    call.without_rows("weight", "bias")
+    call.leading(call.form(), range(2, 64))
+    channels = call.sizes()[1] if call["num_channels"] is None else call["num_channels"]
+    groups = call["num_groups"]
+    if not isinstance(channels, int) or not isinstance(groups, int) or channels <= groups:
+        mixed(
+            call.operation, "is followed for groups of several channels: PyTorch refuses one value alone, not several"
+        )
     return Form(call.sizes())
 
 
