@@ -41,8 +41,8 @@ class Head:
     manifest: str  # digest
     dtype: str
     device: str
-    batch_size: int | None
-    batch_wait_ms: float | None
+    batch_size: int | None = None  # requests that may share a run; None: each runs alone
+    batch_wait_ms: float | None = None
 
 
 class HeadReader:

@@ -42,7 +42,10 @@ class Walk:
             raise
 
     def _chain(self, module: nn.Sequential, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
-        (value,) = (*args, *kwargs.values())
+        given = [*args, *kwargs.values()]
+        if len(given) != 1:
+            mixed(type(module).__name__, f"takes one value, not {len(given)}")
+        value = given[0]
         for child in module._modules.values():  # noqa: SLF001  # every child, also one that stands twice
             self.step()
             value = self.call(child, (value,), {})
