@@ -9,7 +9,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -18,43 +20,56 @@ from app.api.application import make_application
 from app.api.edge import Edge
 from app.api.job_kinds import KINDS
 from app.api.routes.forward import forward_app
+from app.api.traced import TracedEdge
 from app.db.engine import Database
 from app.db.heads import HeadReader
 from app.db.migrations import migrate
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
+from app.pool.base import WorkerPool
 from app.pool.local import LocalPool
+from app.pool.traced import TracedPool
 from app.services.idempotency import keep_forgetting
 from app.services.job_runner import JobRunner
 from app.services.lab import Lab
 from app.settings import Settings
 
+if TYPE_CHECKING:
+    from app.observability.traces import Traces
+
 logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Edge:
-    """Makes the whole application. Nothing is opened or started before its lifespan begins."""
+    """Makes the whole application. Nothing is opened or started before its lifespan begins.
+
+    Raises: ModuleNotFoundError where traces are asked for and the extra `otel` is not installed.
+    """
+    traces: Traces | None = import_module("app.observability.traces").Traces() if settings.traces else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running_lab(settings) as lab:
+        pool = LocalPool(settings)
+        async with running_lab(settings, TracedPool(pool, traces) if traces else pool) as lab:
             edge.begin(lab)
             try:
                 yield
             finally:
                 edge.end()
+        if traces:
+            await anyio.to_thread.run_sync(traces.close)
 
-    edge = Edge(make_application(lifespan), forward_app, settings.allowed_hosts, access_log=settings.access_log)
+    make_edge = partial(TracedEdge, traces=traces) if traces else Edge
+    edge = make_edge(make_application(lifespan), forward_app, settings.allowed_hosts, access_log=settings.access_log)
     return edge
 
 
 @asynccontextmanager
-async def running_lab(settings: Settings) -> AsyncIterator[Lab]:
+async def running_lab(settings: Settings, pool: WorkerPool) -> AsyncIterator[Lab]:
     """Opens the database and starts the workers; ends both in turn, whatever happened between."""
     url = settings.resolved_database_url
     await anyio.to_thread.run_sync(migrate, url)
     database = Database(url)
     heads = HeadReader(database)
-    pool = LocalPool(settings)
     try:
         await pool.start()
         logger.info("started", extra={"devices": ", ".join(pool.devices), "database": database.kind})

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field("*", description="comma-separated Host names that are answered")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least grave lines of the log")
     access_log: bool = Field(False, description="one log line for every request")
+    traces: bool = Field(
+        False, description="send OpenTelemetry traces; its own variables (`OTEL_EXPORTER_OTLP_ENDPOINT`) say where"
+    )
     allow_without_key: bool = Field(
         False, description="serve other addresses than loopback although anybody who reaches them may do anything"
     )

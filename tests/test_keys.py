@@ -49,6 +49,12 @@ def test_a_key_is_made_used_listed_and_revoked(tmp_path):
         assert tag.json()["author"] == "ada's laptop"
         revisions = client.get("/v1/networks/net/revisions", headers=bearer(key)).json()["items"]
         assert [item["author"] for item in revisions] == ["ada's laptop", None]
+        later = {**bearer(key), "Prefer": "respond-async"}
+        rules = {"rules": [{"parameters": {"bias": "zeros_()"}}]}
+        job = client.post("/v1/networks/net/initialize", json=rules, headers=later).headers["location"]
+        until(lambda: client.get(job, headers=bearer(key)).json()["state"] == "succeeded")
+        newest = client.get("/v1/networks/net/revisions", headers=bearer(key)).json()["items"][0]
+        assert (newest["revision"], newest["author"]) == (3, "ada's laptop")
         [[key_id, role, workspace, name, _, state]] = listed(database)
         assert (role, workspace, name, state) == ("write", "default", "ada's laptop", "holds")
         done = run("keys", "revoke", key_id, *database)

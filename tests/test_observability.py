@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from app.observability import JsonFormatter, request_id_of
+from app.observability.logs import JsonFormatter, request_id_of
 
 
 def line_of(message: str, **extra: object) -> str:

@@ -25,6 +25,7 @@ from app.api.routes import (
     initialize,
     jobs,
     keys,
+    metrics,
     modules,
     networks,
     pages,
@@ -54,6 +55,7 @@ ROUTERS = (
     devices,
     keys,
     health,
+    metrics,
     problems,
     pages,
 )

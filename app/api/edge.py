@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +22,8 @@ from app.api.clients import Client, Clients
 from app.api.errors import Unexpected, render_problem
 from app.api.gate import Gate, limited
 from app.errors import Forbidden, LabError, Unavailable
-from app.observability import log_request, request_id_of
+from app.observability.logs import log_request, request_id_of
+from app.observability.meters import Meters
 from app.services.lab import Lab
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,15 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
 HOSTS_REMEMBERED = 100
 CLIENT_GONE = 499  # in the log: nobody was there to be told
-FORWARD_TEMPLATE = "/v1/networks/{name}/forward"
+
+
+class _Raw(NamedTuple):
+    """What stands in the scope as the route of a request that goes past the router."""
+
+    path: str
+
+
+FORWARD = _Raw("/v1/networks/{name}/forward")
 
 
 class Edge:
@@ -40,6 +50,7 @@ class Edge:
     def __init__(self, app: ASGIApp, forward: ASGIApp, allowed_hosts: str, *, access_log: bool = False) -> None:
         self._lab: Lab | None = None
         self._gate: Gate | None = None
+        self._meters: Meters | None = None
         self._app = app
         self._forward = forward
         self._allowed_hosts = parse_hosts(allowed_hosts)
@@ -50,7 +61,7 @@ class Edge:
 
     def begin(self, lab: Lab) -> None:
         """Answers requests from now on, with the parts of `lab`."""
-        self._lab, self._gate = lab, Gate(lab)
+        self._lab, self._gate, self._meters = lab, Gate(lab), lab.meters
 
     def end(self) -> None:
         """Turns requests away from now on."""
@@ -76,24 +87,15 @@ class Edge:
         client = self._clients.welcome(receive, scope["headers"])
         exchange = _Exchange(send, request_id, client, head=scope["method"] == "HEAD")
         text_id = request_id.decode()
-        started = time.perf_counter() if self._access_log else 0.0
+        started = time.perf_counter()
         token = request_id_of.set(text_id)
+        scope.setdefault("state", {})["request_id"] = text_id
         try:
             if host not in self._known_hosts:
                 self._check_host(host)
             if cross_site and scope["method"] not in _SAFE_METHODS:
                 raise Forbidden("A web page of another site may not change things here.", code="cross-site-request")
-            if self._gate is None:
-                raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
-            lab = await self._gate.admit(scope, authorization)
-            receive = client.receive
-            if lab.caller.body_bytes is not None:
-                receive = limited(scope, receive, lab.caller.body_bytes)
-            scope.setdefault("state", {}).update(lab=lab, request_id=text_id)
-            if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-                await self._forward(scope, receive, exchange.send)
-            else:
-                await self._pass_on(scope, receive, exchange)
+            await self._serve(scope, client.receive, exchange, authorization)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
@@ -107,9 +109,31 @@ class Edge:
             await self._problem(Unexpected(), scope, exchange)
         finally:
             client.answered()
-            if self._access_log:
-                log_request(scope["method"], route_template(scope), exchange.status, time.perf_counter() - started)
+            self._tell(scope, exchange.status, time.perf_counter() - started)
             request_id_of.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, exchange: "_Exchange", authorization: bytes | None) -> None:
+        """Lets the request in and hands it to whoever answers it."""
+        if self._gate is None:
+            raise Unavailable("The service is starting or stopping.", extra={"retry_after_seconds": 1})
+        lab = await self._gate.admit(scope, authorization)
+        if lab.caller.body_bytes is not None:
+            receive = limited(scope, receive, lab.caller.body_bytes)
+        scope["state"]["lab"] = lab
+        if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
+            scope["route"] = FORWARD
+            await self._forward(scope, receive, exchange.send)
+        else:
+            await self._pass_on(scope, receive, exchange)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        """Counts an answered request, and logs it where that is wanted."""
+        route = route_template(scope)
+        if self._meters is not None:
+            self._meters.answered(scope["method"], route, status, seconds)
+        if self._access_log:
+            lab: Lab | None = scope["state"].get("lab")
+            log_request(scope["method"], route, status, seconds, lab.caller.name if lab else None)
 
     async def _pass_on(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         if exchange.head:
@@ -180,8 +204,6 @@ class _Exchange:
 
 def route_template(scope: Scope) -> str:
     """The route a request took, without the names in it: safe as a label. Empty for an address that is no route."""
-    if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-        return FORWARD_TEMPLATE
     return str(getattr(scope.get("route"), "path", ""))
 
 

@@ -23,7 +23,7 @@ from app.cli.starting import (
 )
 from app.db.keys import ROLES, KeyRow
 from app.errors import Conflict, NotFound
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 from app.services.keys import KeyRequest, draw_key, keep_key, list_keys, revoke_key
 from app.services.lab import DEFAULT_WORKSPACE
 from app.services.naming import NAME_RULE, is_name

@@ -18,7 +18,7 @@ from app.cli.starting import (
 )
 from app.db.engine import Database
 from app.db.space import find_room, rewrite, shrink
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 from app.services.jobs import forget_ended_jobs
 from app.store.collect import Collected, collect
 from app.store.verify import Checked, Verifier

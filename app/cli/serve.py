@@ -20,7 +20,7 @@ from app.cli.starting import (
     read_settings,
 )
 from app.main import create_app
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 from app.pool.devices import chosen_devices
 from app.services.keys import any_made
 from app.settings import Settings
@@ -137,7 +137,10 @@ class Server(uvicorn.Server):
 
 def run_server(settings: Settings, listener: socket.socket) -> None:
     """Serves until SIGINT or SIGTERM, then lets running requests and jobs end."""
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed, which MODEL_LAB_TRACES needs: pip install 'model-lab[otel]'")
     config = uvicorn.Config(
         app,
         http="httptools",

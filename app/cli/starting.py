@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.db.migrations import is_current
 from app.db.migrations import migrate as migrate_database
 from app.errors import LabError
-from app.observability import configure_logging
+from app.observability.logs import configure_logging
 from app.settings import SQLITE_FILE, Settings, unknown_variables
 
 AGE_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

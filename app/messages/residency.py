@@ -23,6 +23,7 @@ class Holding(Message, frozen=True):
 
     came: list[Resident]  # or are now at another revision
     left: list[tuple[ResidentKind, str]]
+    evicted: int  # how many of them left to make room for others
     device_bytes: int | None  # what PyTorch has taken of a GPU's memory for this process; None on a CPU
 
 

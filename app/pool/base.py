@@ -29,6 +29,8 @@ class WorkerInfo:
     restarts: int  # how often it was replaced
     tasks_done: int
     residents: list[Resident] = field(default_factory=list)  # what it keeps on its device between calls
+    loads: int = 0  # how often something came there
+    evictions: int = 0  # how often something left to make room
     budget_bytes: int | None = None  # of those at most; None before it is ready
     device_bytes: int | None = None  # what it has taken of a GPU's memory; None on a CPU
 

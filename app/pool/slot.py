@@ -60,6 +60,8 @@ class Slot:
         self._stopping = False
         self._process: WorkerProcess | None = None
         self._residents: dict[tuple[ResidentKind, str], Resident] = {}
+        self._loads = 0
+        self._evictions = 0
         self._device_bytes: int | None = None
         self._budget_bytes: int | None = None
 
@@ -79,6 +81,8 @@ class Slot:
             restarts=self._restarts,
             tasks_done=self._tasks_done,
             residents=list(self._residents.values()),
+            loads=self._loads,
+            evictions=self._evictions,
             budget_bytes=self._budget_bytes,
             device_bytes=self._device_bytes,
         )
@@ -178,7 +182,10 @@ class Slot:
     def worker_holds(self, holding: Holding) -> None:
         for key in holding.left:
             self._residents.pop(key, None)
-        self._residents.update({(resident.kind, resident.id): resident for resident in holding.came})
+        came = {(resident.kind, resident.id): resident for resident in holding.came}
+        self._loads += len(came.keys() - self._residents.keys())
+        self._evictions += holding.evicted
+        self._residents.update(came)
         self._device_bytes = holding.device_bytes
 
     def worker_told(self, sequence: int, progress: Progress) -> None:

@@ -16,8 +16,10 @@ from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
 from app.db.keys import ROLES, Role
 from app.errors import Forbidden
+from app.observability.meters import Meters
 from app.pool.base import WorkerPool
 from app.services.bell import Bell
+from app.services.watched import Watched
 from app.settings import Settings
 
 ResultT = TypeVar("ResultT")
@@ -39,9 +41,9 @@ class Lab:
     """The parts of a running service, as one caller in one workspace has them.
 
     `in_flight` holds the idempotency keys of requests that have not ended, `turns` a lock for each network that is
-    being changed, `catalogs` what workers have told once and for all, `background` what goes on although
-    nobody waits for it. `bell` rings when something happened to a job; `stopping` is set when the service is told to
-    end.
+    being changed, `catalogs` what workers have told once and for all, `background` what goes on although nobody waits
+    for it. `meters` and `watched` are for whoever watches over the service. `bell` rings when something happened to a
+    job; `stopping` is set when the service is told to end.
     """
 
     settings: Settings
@@ -54,6 +56,8 @@ class Lab:
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    meters: Meters = field(default_factory=Meters)
+    watched: Watched = field(default_factory=Watched)
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

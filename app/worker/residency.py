@@ -38,6 +38,7 @@ class Residency:
         self._byte_count = 0
         self._came: dict[Key, Resident] = {}
         self._left: set[Key] = set()
+        self._evicted = 0
         self._to_give_back = 0
 
     def find(self, key: Key) -> object | None:
@@ -76,7 +77,7 @@ class Residency:
             )
             raise Unprocessable(message, code="limit-exceeded")
         while self._byte_count + byte_count > self.budget_bytes:
-            self.drop(next(iter(self._held)))
+            self._evict()
         self._give_back()
 
     def allocate(self, make: Callable[[], MadeT]) -> MadeT:
@@ -87,7 +88,7 @@ class Residency:
             if not is_full(error) or not self._held:
                 raise
         while self._held:
-            self.drop(next(iter(self._held)))
+            self._evict()
         self._give_back()
         return make()
 
@@ -120,9 +121,14 @@ class Residency:
 
     def changes(self) -> Holding:
         """What changed since this was asked last."""
-        holding = Holding(list(self._came.values()), list(self._left), device_bytes(self.device))
-        self._came, self._left, self.changed = {}, set(), False
+        holding = Holding(list(self._came.values()), list(self._left), self._evicted, device_bytes(self.device))
+        self._came, self._left, self._evicted, self.changed = {}, set(), 0, False
         return holding
+
+    def _evict(self) -> None:
+        """Lets the least recently used resident go."""
+        self.drop(next(iter(self._held)))
+        self._evicted += 1
 
     def _note(self, resident: Resident) -> None:
         key = (resident.kind, resident.id)

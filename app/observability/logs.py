@@ -64,9 +64,10 @@ def configure_logging(level: str = "info") -> None:
         library_logger.propagate = True
 
 
-def log_request(method: str, route: str, status: int, seconds: float) -> None:
+def log_request(method: str, route: str, status: int, seconds: float, caller: str | None = None) -> None:
     """Writes one line for one request: its route's template, never its path, which may hold anything."""
-    _request_logger.info(
-        "request",
-        extra={"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1000, 3)},
-    )
+    told: dict[str, object] = {"method": method, "route": route, "status": status}
+    told["duration_ms"] = round(seconds * 1000, 3)
+    if caller is not None:
+        told["caller"] = caller  # the name of the key
+    _request_logger.info("request", extra=told)
