@@ -33,6 +33,7 @@ from app.api.routes import (
     problems,
     revisions,
     states,
+    tensors,
 )
 from app.api.validation import error_of_validation
 from app.errors import LabError, Malformed, NotFound
@@ -51,6 +52,7 @@ ROUTERS = (
     revisions,
     states,
     artifacts,
+    tensors,
     jobs,
     devices,
     keys,

@@ -20,7 +20,7 @@ OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v2/hea
 OPEN_BELOW = ("/static/", "/problems")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS_ONLY = re.compile(  # operations that change nothing although they are POSTs
-    r"/v1/networks/[^/]+/forward|/v1/architectures/check"
+    r"/v1/networks/[^/]+/forward|/v1/architectures/check|/v1/tensors/evaluate"
     r"|/v2/models/[^/]+(/versions/[^/]+)?/infer|/v2/repository/index"
 )
 _BEARER = b"bearer "

@@ -20,6 +20,7 @@ from app.api.schemas.forward import ForwardReply, ForwardRequest
 from app.api.schemas.gradients import BackwardRequest
 from app.api.schemas.initialization import RULES_SCHEMA
 from app.api.schemas.parameters import EditRequest, ReplaceRequest
+from app.api.schemas.placed_tensors import NewTensor
 from app.api.schemas.problems import Problem
 from app.api.schemas.states import ArtifactReference
 from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
@@ -59,6 +60,7 @@ TAGS = [
         "name": "Files",
         "description": "Save and load: the state_dict of a network, and tensors under names of their own.",
     },
+    {"name": "Tensors", "description": "Tensors that live on a device: make, copy, combine."},
     {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Keys", "description": "Who may use the service."},
@@ -99,6 +101,7 @@ def _add_schemas(document: dict[str, Any]) -> None:
             (TensorToRead, "validation"),
             (ArtifactReference, "validation"),
             (EditRequest, "validation"),
+            (NewTensor, "validation"),
             (ReplaceRequest, "validation"),
         ],
         ref_template=REFERENCE,

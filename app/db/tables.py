@@ -42,6 +42,7 @@ networks = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False, default=database_time()),
     sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
     sa.UniqueConstraint("workspace", "name"),
+    sa.Index("ix_networks_device", "device", "parameter_bytes"),
 )
 
 manifests = sa.Table(
@@ -150,6 +151,22 @@ gradients = sa.Table(  # what the last backward of a network left, or several th
     sa.Column("updated_at", UtcTime, nullable=False, default=database_time()),
     sa.ForeignKeyConstraint(["network_id", "number"], ["revisions.network_id", "revisions.number"], ondelete="CASCADE"),
     sa.Index("ix_gradients_network_id_number", "network_id", "number"),
+)
+
+placed_tensors = sa.Table(  # tensors that live on a device
+    "placed_tensors",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # a UUID as text
+    sa.Column("workspace", name_text(), nullable=False),
+    sa.Column("name", name_text(), nullable=False),
+    sa.Column("manifest", Digest, sa.ForeignKey("manifests.digest"), nullable=False, index=True),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("dtype", sa.Text, nullable=False),
+    sa.Column("shape", OrderedJson, nullable=False),
+    sa.Column("byte_count", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.UniqueConstraint("workspace", "name"),
+    sa.Index("ix_placed_tensors_device", "device", "byte_count"),
 )
 
 blocks = sa.Table(

@@ -49,6 +49,14 @@ from app.messages.residency import (
     ResidentKind,
 )
 from app.messages.states import CompareRevisions, DescribeState, KeepTensors, Kept, StateDescribed, WriteTensors
+from app.messages.tensors import (
+    Elsewhere,
+    LoadTensor,
+    MakeTensor,
+    ReadTensor,
+    TensorMade,
+    TensorRef,
+)
 from app.messages.withdrawals import Withdrawals
 from app.messages.workers import (
     Failure,
@@ -82,6 +90,9 @@ Task = (
     | DrawNetwork
     | ReadCatalog
     | LoadNetwork
+    | MakeTensor
+    | LoadTensor
+    | ReadTensor
     | Release
 )
 
@@ -100,6 +111,8 @@ Reply = (
     | Backpropagated
     | Loaded
     | Released
+    | TensorMade
+    | Elsewhere
     | Failure
 )
 
@@ -107,7 +120,13 @@ __all__ = [
     "Batching",
     "Backpropagated",
     "Holding",
+    "Elsewhere",
     "LoadNetwork",
+    "LoadTensor",
+    "MakeTensor",
+    "ReadTensor",
+    "TensorMade",
+    "TensorRef",
     "Loaded",
     "Release",
     "Released",

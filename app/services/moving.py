@@ -27,5 +27,5 @@ async def place_network(
     await lab.pool.submit(LoadNetwork(msgspec.structs.replace(network, device=found)), device=found)
     row = await in_thread(partial(change_row, lab, name, {"device": found}, if_match))
     if network.device != found:
-        release(lab, network.device, networks=[network.network_id])
+        release(lab, network.device, network_ids=[network.network_id])
     return row

@@ -272,7 +272,7 @@ async def delete_network(lab: Lab, name: str, if_match: frozenset[str] | None) -
             return row
 
     gone = await in_thread(delete)
-    release(lab, gone.device, networks=[gone.id])
+    release(lab, gone.device, network_ids=[gone.id])
 
 
 def locked(lab: Lab, connection: Connection, name: str, if_match: frozenset[str] | None) -> NetworkRow:

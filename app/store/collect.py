@@ -48,7 +48,8 @@ _TABLES = (
         "NOT EXISTS (SELECT 1 FROM revisions r WHERE r.manifest = x.digest) "
         "AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.manifest = x.digest) "
         "AND NOT EXISTS (SELECT 1 FROM job_manifests j WHERE j.manifest = x.digest) "
-        "AND NOT EXISTS (SELECT 1 FROM gradients g WHERE g.manifest = x.digest)",
+        "AND NOT EXISTS (SELECT 1 FROM gradients g WHERE g.manifest = x.digest) "
+        "AND NOT EXISTS (SELECT 1 FROM placed_tensors p WHERE p.manifest = x.digest)",
     ),
     *2
     * (  # once more for those that only a collected one was made from

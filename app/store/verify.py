@@ -1,8 +1,8 @@
 """The checker: compares everything in the store with its digest, and names whatever is not as it was stored.
 
 It reads only, in short transactions, beside writers. What is damaged is named with those who use it: networks by
-revision and tensor, artifacts, gradients and jobs by tensor. Called by the command line; readers check what they read
-themselves.
+revision and tensor, artifacts, gradients and jobs by tensor, tensors on a device by name. Called by the command line;
+readers check what they read themselves.
 """
 
 import os
@@ -79,6 +79,14 @@ _REFERENCES = (
         "manifest {2} is missing: the gradients of network {0!r} at revision {1} need it",
     ),
     _Reference(
+        "placed_tensors",
+        """
+        SELECT p.name, p.device, p.manifest FROM placed_tensors p LEFT JOIN manifests m ON m.digest = p.manifest
+        WHERE m.digest IS NULL
+        """,
+        "manifest {2} is missing: tensor {0!r} on {1} needs it",
+    ),
+    _Reference(
         "manifests",
         """
         SELECT m.name, m.tensor, m.manifest FROM manifest_tensors m LEFT JOIN tensors t ON t.digest = m.tensor
@@ -111,13 +119,14 @@ _HOLDERS = """m.tensor IN (
     AND NOT EXISTS (SELECT 1 FROM tensor_chunks o WHERE o.tensor = b.tensor AND o.position = t.position)
 )"""
 _USERS = """
-SELECT DISTINCT m.name, n.name, r.number, a.name, j.job, d.name
+SELECT DISTINCT m.name, n.name, r.number, a.name, j.job, d.name, p.name
 FROM manifest_tensors m
 LEFT JOIN revisions r ON r.manifest = m.manifest LEFT JOIN networks n ON n.id = r.network_id
 LEFT JOIN artifacts a ON a.manifest = m.manifest
 LEFT JOIN job_manifests j ON j.manifest = m.manifest
 LEFT JOIN gradients g ON g.manifest = m.manifest LEFT JOIN networks d ON d.id = g.network_id
-WHERE {condition} AND COALESCE(n.name, a.name, d.name, CAST(j.job AS TEXT)) IS NOT NULL LIMIT 6
+LEFT JOIN placed_tensors p ON p.manifest = m.manifest
+WHERE {condition} AND COALESCE(n.name, a.name, d.name, p.name, CAST(j.job AS TEXT)) IS NOT NULL LIMIT 6
 """
 _USERS_OF = {
     "chunk": _USERS.format(condition=_HOLDERS),
@@ -276,11 +285,13 @@ class Verifier:
 
 
 def _user(row: Row) -> str:
-    tensor, network, revision, artifact, job, differentiated = row
+    tensor, network, revision, artifact, job, differentiated, placed = row
     if network is not None:
         return f"network {network!r} revision {revision} ({tensor})"
     if differentiated is not None:
         return f"gradients of network {differentiated!r} ({tensor})"
+    if placed is not None:
+        return f"tensor {placed!r}"
     return f"artifact {artifact!r} ({tensor})" if artifact is not None else f"job {job} ({tensor})"
 
 

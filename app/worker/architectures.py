@@ -25,6 +25,7 @@ from app.messages import (
     TensorShape,
 )
 from app.tensors.torch_dtypes import dtype_name, torch_dtype
+from app.worker.constants import read_architecture
 from app.worker.context import Worker
 from app.worker.imagined import imagine, rebased
 from app.worker.initialize import initialize_module
@@ -95,7 +96,7 @@ def build_network(worker: Worker, task: BuildNetwork) -> Built:
 def _resolved(worker: Worker, task: CheckArchitecture | BuildNetwork) -> dict[str, object]:
     """The architecture of a task, with the blocks of the library that it uses inside."""
     return resolve(
-        orjson.loads(task.architecture),
+        read_architecture(worker, task.workspace, task.architecture, task.pointer),
         library=worker.library(task.workspace),
         limits=worker.limits,
         pointer=task.pointer,

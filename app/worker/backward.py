@@ -43,7 +43,7 @@ from app.worker.summaries import summarise
 from app.worker.transfer import read_tensors
 
 JSON = "application/json"
-KEYS = ("inputs", "targets", "loss", "mode", "seed", "revision", "accumulate")
+KEYS = ("inputs", "targets", "loss", "mode", "seed", "revision", "accumulate", "move")
 TARGETS = "targets."  # before the names of targets in a binary body
 INPUTS = "inputs."  # may stand before the names of inputs
 
@@ -195,9 +195,10 @@ def _split(given: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Te
 
 def _read_json_request(worker: Worker, task: RunBackward, body: object) -> _Request:
     document = read_object(body, KEYS)
+    move = read_flag(document, "move", otherwise=False)
     return _Request(
-        read_tensors_of(worker, document["inputs"], task.network, "/inputs"),
-        read_tensors_of(worker, document.get("targets", {}), task.network, "/targets"),
+        read_tensors_of(worker, document["inputs"], task.network, "/inputs", move=move),
+        read_tensors_of(worker, document.get("targets", {}), task.network, "/targets", move=move),
         read_loss(document.get("loss", task.loss), worker.limits),
         read_mode(document, task.mode),
         read_integer(document, "seed", task.seed),

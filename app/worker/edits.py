@@ -12,8 +12,7 @@ from torch import Tensor
 from app.architecture.layout import TensorGroup
 from app.architecture.steps import fitted, read_expression, value_of
 from app.errors import in_place, pointer_to
-from app.messages import Changed, EditParameter, ReplaceParameter
-from app.settings import Limits
+from app.messages import Changed, EditParameter, NetworkRef, ReplaceParameter
 from app.store.patch import Patch
 from app.store.tensors import StoredTensor, TensorBytes
 from app.tensors.buffers import bytes_of, tensor_over
@@ -27,6 +26,7 @@ from app.tensors.torch_dtypes import torch_dtype
 from app.worker.context import Worker
 from app.worker.layouts import describe
 from app.worker.parameters import JSON, find_tensor
+from app.worker.placed_tensors import values_beside
 from app.worker.seeding import seeded
 
 KEYS = ("edits", "requires_grad", "seed")
@@ -40,7 +40,7 @@ FORM = 'an edit is {"index": "0, 0", "value": 42} or {"index": ":", "expression"
 def replace_parameter(worker: Worker, task: ReplaceParameter) -> Changed:
     """Writes a whole parameter or buffer, of the same shape. Raises: NotFound, Malformed, Unprocessable."""
     name, group, stored = find_tensor(worker, task.network, task.parameter)
-    value, pointer = _read_value(task, stored, worker.limits)
+    value, pointer = _read_value(worker, task, stored)
     if tuple(value.shape) != stored.shape:
         message = f"{name!r} has shape {list(stored.shape)}, and the value {list(value.shape)}"
         raise in_place(pointer, message, code="shape-mismatch")
@@ -51,15 +51,15 @@ def replace_parameter(worker: Worker, task: ReplaceParameter) -> Changed:
     return Changed(manifest=manifest, requires_grad={}, detail=orjson.dumps({"parameter": name}), parameter=info)
 
 
-def _read_value(task: ReplaceParameter, stored: StoredTensor, limits: Limits) -> tuple[Tensor, str]:
+def _read_value(worker: Worker, task: ReplaceParameter, stored: StoredTensor) -> tuple[Tensor, str]:
     """The body as a tensor, and where in the body it stands. JSON may hold it under `value`, as it is read."""
     codec = codec_of_body(task.content_type)
     if codec.media_type == JSON:
         document = read_json(task.body)
         if isinstance(document, dict) and set(document) == {"value"}:
-            return _tensor(document["value"], stored.dtype, limits, "/value"), "/value"
-        return _tensor(document, stored.dtype, limits, ""), ""
-    tensors = codec.decode(task.body, limits=limits)
+            return _tensor(worker, task.network, document["value"], stored.dtype, "/value"), "/value"
+        return _tensor(worker, task.network, document, stored.dtype, ""), ""
+    tensors = codec.decode(task.body, limits=worker.limits)
     if not isinstance(tensors, Tensor):
         found = list(tensors.values()) if isinstance(tensors, dict) else tensors
         if len(found) != 1:
@@ -69,11 +69,10 @@ def _read_value(task: ReplaceParameter, stored: StoredTensor, limits: Limits) ->
     return tensors, ""
 
 
-def _tensor(value: object, dtype: str, limits: Limits, pointer: str) -> Tensor:
-    tensor = read_tensor(value, pointer=pointer, dtype=dtype, limits=limits)
-    if isinstance(tensor, TensorReference):
-        raise in_place(pointer, f"There is no tensor {tensor.name!r}.", code="unknown-name")
-    return tensor
+def _tensor(worker: Worker, network: NetworkRef, value: object, dtype: str, pointer: str) -> Tensor:
+    """A value that is to be written over a parameter: as in PyTorch it may come from any device."""
+    tensor = read_tensor(value, pointer=pointer, dtype=dtype, limits=worker.limits)
+    return values_beside(worker, network, tensor) if isinstance(tensor, TensorReference) else tensor
 
 
 def edit_parameter(worker: Worker, task: EditParameter) -> Changed:
@@ -85,7 +84,7 @@ def edit_parameter(worker: Worker, task: EditParameter) -> Changed:
     assert isinstance(edits, list)
     patch = worker.store.open_patch(stored)
     with seeded(_seed(document)):
-        told = [_edit(edit, patch, worker.limits, f"/edits/{number}") for number, edit in enumerate(edits)]
+        told = [_edit(worker, task.network, edit, patch, f"/edits/{number}") for number, edit in enumerate(edits)]
     manifest = worker.store.derive(task.network.manifest, [(group.names, patch)]) if edits else task.network.manifest
     detail: dict[str, object] = {"parameter": name}
     if edits:
@@ -132,7 +131,7 @@ def _read_flag(document: Mapping[str, object], name: str, group: TensorGroup) ->
     return {group.names[0]: flag}
 
 
-def _edit(edit: object, patch: Patch, limits: Limits, pointer: str) -> dict[str, object]:
+def _edit(worker: Worker, network: NetworkRef, edit: object, patch: Patch, pointer: str) -> dict[str, object]:
     """Makes one edit in the patch; tells it for the revision's detail."""
     if not isinstance(edit, dict):
         raise in_place(pointer, f"{FORM}.", code="bad-request")
@@ -150,11 +149,12 @@ def _edit(edit: object, patch: Patch, limits: Limits, pointer: str) -> dict[str,
         place, expression = f"{pointer}/expression", edit["expression"]
         if not isinstance(expression, str):
             raise in_place(place, "an expression is text, such as `param + 1`", code="bad-expression")
-        value = value_of(read_expression(expression, place, limits), select(whole, index), index.shape, limits)
+        step = read_expression(expression, place, worker.limits)
+        value = value_of(step, select(whole, index), index.shape, worker.limits)
         told: dict[str, object] = {"index": text, "expression": expression}
     else:
         place = f"{pointer}/value"
-        given = _tensor(edit["value"], stored.dtype, limits, place)
+        given = _tensor(worker, network, edit["value"], stored.dtype, place)
         value = fitted(given, index.shape, whole.dtype, place)
         short = isinstance(edit["value"], int | float | str)
         told = {"index": text, "value": edit["value"] if short else {"shape": list(given.shape)}}

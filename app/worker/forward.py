@@ -35,7 +35,7 @@ from app.worker.requests import (
 from app.worker.residents import LoadedNetwork
 
 JSON = "application/json"
-KEYS = ("inputs", "mode", "revision", "seed", "capture", "update_buffers")
+KEYS = ("inputs", "mode", "revision", "seed", "capture", "update_buffers", "move")
 JSON_BYTES_PER_ELEMENT = 12  # about what a float takes as text
 
 
@@ -117,11 +117,12 @@ def _check_update(task: RunForward, request: _Request) -> None:
 
 def _read_json_request(worker: Worker, task: RunForward, body: object) -> _Request:
     document = read_object(body, KEYS)
+    move = read_flag(document, "move", otherwise=False)
     capture = document.get("capture", task.capture)
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
     request = _Request(
-        read_tensors_of(worker, document["inputs"], task.network, "/inputs"),
+        read_tensors_of(worker, document["inputs"], task.network, "/inputs", move=move),
         read_mode(document, task.mode),
         read_integer(document, "seed", task.seed),
         read_integer(document, "revision", task.revision),

@@ -26,10 +26,16 @@ from app.messages import (
     ListModules,
     ListParameters,
     LoadNetwork,
+<<<<<<< HEAD
     ProveRowWise,
+=======
+    LoadTensor,
+    MakeTensor,
+>>>>>>> 2d0a5a1 (Tensors that live on a device: made, copied, combined, and taken by networks where a tensor may stand)
     ReadCatalog,
     ReadHistogram,
     ReadParameter,
+    ReadTensor,
     Release,
     ReplaceParameter,
     Reply,
@@ -52,8 +58,10 @@ from app.worker.histogram import read_histogram
 from app.worker.initialize import initialize
 from app.worker.modules import list_modules
 from app.worker.parameters import list_network_parameters, read_parameter
+from app.worker.placed_tensors import load_tensor, read_placed_tensor
 from app.worker.placement import load_network, release
 from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
+from app.worker.tensor_making import make_tensor
 
 
 def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001  # every handler takes a worker
@@ -85,6 +93,9 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ReplaceParameter: replace_parameter,
     RunBackward: run_backward,
     LoadNetwork: load_network,
+    LoadTensor: load_tensor,
+    MakeTensor: make_tensor,
+    ReadTensor: read_placed_tensor,
     Release: release,
     RunForward: run_forward,
     WriteTensors: write_tensors,

@@ -15,6 +15,7 @@ from app.messages import Mode, NetworkRef
 from app.tensors.codecs.json_reading import TensorReference, looks_like_tensor, read_tensor
 from app.worker.artifacts import names_artifact, read_artifact, read_one
 from app.worker.context import Worker
+from app.worker.placed_tensors import tensor_beside
 
 SEEDS = range(-(2**63), 2**64)
 REVISIONS = range(1, 2**63)
@@ -56,23 +57,24 @@ def read_integer(document: Mapping[str, object], key: str, otherwise: int | None
     raise in_place(f"/{key}", f"`{key}` is an integer of 64 bits.", code="bad-request")
 
 
-def read_tensors_of(worker: Worker, value: object, ref: NetworkRef, pointer: str) -> Tensors:
-    """One tensor, or an object of them by name; numbers without a dtype take the network's. Raises: Unprocessable."""
+def read_tensors_of(worker: Worker, value: object, ref: NetworkRef, pointer: str, *, move: bool = False) -> Tensors:
+    """One tensor, or an object of them by name; numbers without a dtype take the network's.
+
+    Raises: Unprocessable; Conflict `device-mismatch` for a tensor of another device, unless it may `move`.
+    """
     if names_artifact(value):
         return read_artifact(worker, ref.network_id, value, pointer)
     if looks_like_tensor(value):
-        return _read_one(worker, value, ref, pointer)
+        return _read_one(worker, value, ref, pointer, move)
     assert isinstance(value, dict)
-    return {name: _read_one(worker, part, ref, pointer + pointer_to(name)) for name, part in value.items()}
+    return {name: _read_one(worker, part, ref, pointer + pointer_to(name), move) for name, part in value.items()}
 
 
-def _read_one(worker: Worker, value: object, ref: NetworkRef, pointer: str) -> Tensor:
+def _read_one(worker: Worker, value: object, ref: NetworkRef, pointer: str, move: bool) -> Tensor:
     if names_artifact(value):
         return read_one(worker, ref.network_id, value, pointer)
     tensor = read_tensor(value, pointer=pointer, dtype=ref.dtype, limits=worker.limits)
-    if isinstance(tensor, TensorReference):
-        raise in_place(pointer, f"There is no tensor {tensor.name!r}.", code="unknown-name")
-    return tensor
+    return tensor_beside(worker, ref, tensor, move=move) if isinstance(tensor, TensorReference) else tensor
 
 
 def at_revision(worker: Worker, ref: NetworkRef, revision: int | None) -> NetworkRef:

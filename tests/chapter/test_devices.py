@@ -1,5 +1,7 @@
-"""Rows D1, D2 and D4: what there is to compute on; networks are placed, move, and run where their parameters are."""
+"""Rows D1 to D4: what there is to compute on, tensors that live there, networks that are placed and moved."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.faults.conditions import eventually, workers
-from tests.laboratory import assert_same, assert_same_state, create, listed, parameter, run, state_of
+from tests.laboratory import assert_same, assert_same_state, create, from_json, listed, parameter, run, state_of
 from tests.service import start_service
 
 SEED = 7
@@ -107,6 +109,41 @@ def test_d2_where_a_device_is_not_there_a_cpu_stands_in_if_it_may(
     clone = {"name": fresh_name("d2"), "device": "cuda", "fallback": True}
     reply = two_slots.post(f"/v1/networks/{name}/clone", json=clone)
     assert (reply.status_code, reply.json()["device"]) == (201, "cpu:0")
+
+
+def post(client: httpx.Client, path: str, status: int, **body: Any) -> dict[str, Any]:
+    reply = client.post(path, json=body)
+    assert reply.status_code == status, reply.text
+    return dict(reply.json())
+
+
+def test_d3_tensors_live_on_devices_are_copied_and_not_mixed(two_slots: httpx.Client, fresh_name: FreshName) -> None:
+    x, y, z = fresh_name("X"), fresh_name("Y"), fresh_name("Z")
+    assert post(two_slots, "/v1/tensors", 201, name=x, expression="ones(2, 3)")["device"] == "cpu:0"  # x.device
+    made = post(two_slots, "/v1/tensors", 201, name=y, expression="rand(2, 3)", device="cpu:1", seed=SEED)
+    assert made["device"] == "cpu:1"
+    torch.manual_seed(SEED)
+    twin_x, twin_y = torch.ones(2, 3), torch.rand(2, 3)
+    problem = post(two_slots, "/v1/tensors/evaluate", 409, expression=f"{x} + {y}")  # X + Y across devices
+    assert problem["code"] == "device-mismatch"
+    assert sorted(problem["devices"]) == ["cpu:0", "cpu:1"]
+    copy = post(two_slots, f"/v1/tensors/{x}/copy", 201, device="cpu:1", name=z)  # Z = X.cuda(1)
+    assert (copy["name"], copy["device"]) == (z, "cpu:1")
+    value = post(two_slots, "/v1/tensors/evaluate", 200, expression=f"{y} + {z}")  # Y + Z
+    assert value["device"] == "cpu:1"
+    assert_same(from_json(value), twin_y + twin_x)
+    assert post(two_slots, f"/v1/tensors/{z}/copy", 200, device="cpu:1") == copy  # Z.cuda(1) is Z
+    assert two_slots.get(f"/v1/tensors/{x}").json()["device"] == "cpu:0"
+
+
+def test_d3_tensors_survive_the_worker_of_their_device(two_slots: httpx.Client, fresh_name: FreshName) -> None:
+    name = fresh_name("X")
+    post(two_slots, "/v1/tensors", 201, name=name, value=[1.5, -2.5], device="cpu:1")
+    pid = workers(two_slots)[1]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    value = post(two_slots, "/v1/tensors/evaluate", 200, expression=f"{name} * 2")
+    assert_same(from_json(value), torch.tensor([3.0, -5.0]))
+    assert workers(two_slots)[1]["pid"] != pid
 
 
 def test_d4_a_network_is_placed_where_it_is_asked_to_be(two_slots: httpx.Client, fresh_name: FreshName) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -68,10 +69,20 @@ CURL_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("j
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl is installed")
 @pytest.mark.parametrize("page", CURL_PAGES, ids=lambda page: page.name)
 def test_a_page_of_curl_lines_can_be_pasted_line_by_line(page, fresh_service: Service):
+    paste(page, fresh_service)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl is installed")
+def test_the_page_on_devices_can_be_pasted_where_there_are_two(tmp_path):
+    with start_service(tmp_path, "--devices", "cpu:0,cpu:1") as service:
+        paste(ROOT / "docs" / "devices.md", service)
+
+
+def paste(page: Path, service: Service) -> None:
     examples = [example for example in examples_of(page, "bash") if "curl" in example.text]
     assert len(examples) >= 4
     for example in examples:
-        command = example.text.replace(README_ADDRESS, fresh_service.base_url)
+        command = example.text.replace(README_ADDRESS, service.base_url)
         command = command.replace("curl -s", "curl -s -w '\\n%{http_code}'", 1)
         done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
         body, _, status = done.stdout.rpartition("\n")

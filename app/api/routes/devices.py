@@ -9,7 +9,7 @@ from app.api.deps import BoundedPageDep, LabDep
 from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
 from app.api.replies import reply_of_counted_page, reply_of_model
-from app.api.schemas.devices import Device, Devices, Memory, ResidentNetwork, Worker, Workers
+from app.api.schemas.devices import Device, Devices, Memory, ResidentNetwork, ResidentTensor, Worker, Workers
 from app.pool.base import WorkerInfo
 from app.services.devices import DeviceReport, report_devices
 
@@ -26,13 +26,14 @@ EXAMPLE = {
                 "total_bytes": 17179869184,
                 "used_bytes": 4294967296,
                 "worker_bytes": 398458880,
-                "resident_bytes": 42024,
+                "resident_bytes": 43072,
                 "budget_bytes": 6442450944,
             },
             "utilization": 0.12,
             "temperature_celsius": None,
             "power_watts": None,
-            "networks": [{"name": "mlp", "revision": 1, "bytes": 31784}],
+            "networks": [{"name": "mlp", "revision": 1, "bytes": 42024}],
+            "tensors": [{"name": "X", "bytes": 1048}],
             "queue": 0,
             "state": "ready",
         }
@@ -52,8 +53,8 @@ EXAMPLE = {
 )
 async def list_devices(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """What the service computes on, as `nvidia-smi` would tell it: each device with its memory, how busy it is, and the
-    networks that are loaded there. A network that is not used for a while may leave the device, and comes back when it
-    is used again."""
+    networks and tensors that are there. What is not used for a while may leave the device, and comes back when it is
+    used again."""
     reports = await report_devices(lab)
     devices = lab.pool.devices
 
@@ -91,6 +92,7 @@ def _device(report: DeviceReport) -> Device:
             ResidentNetwork(name=network.name, revision=network.revision, bytes=network.byte_count)
             for network in report.networks
         ],
+        tensors=[ResidentTensor(name=tensor.name, bytes=tensor.byte_count) for tensor in report.tensors],
         queue=report.queue,
         state=report.worker.state,
     )

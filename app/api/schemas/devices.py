@@ -25,6 +25,13 @@ class ResidentNetwork(BaseModel):
     bytes: int
 
 
+class ResidentTensor(BaseModel):
+    """A tensor that is in the device's memory now."""
+
+    name: str
+    bytes: int
+
+
 class Device(BaseModel):
     name: str = Field(examples=["cpu:0"])
     type: Literal["cpu", "cuda"]
@@ -35,6 +42,7 @@ class Device(BaseModel):
     temperature_celsius: int | None = Field(description="Of a GPU.")
     power_watts: float | None = Field(description="Of a GPU.")
     networks: list[ResidentNetwork] = Field(description="Networks that are loaded on it.")
+    tensors: list[ResidentTensor] = Field(description="Tensors that are in its memory.")
     queue: int = Field(description="Requests and jobs that wait or run.")
     state: Literal["starting", "ready", "dead"]
 

@@ -23,12 +23,13 @@ class ForwardRequest(BaseModel):
 
     inputs: TensorIn | SavedTensor | dict[str, TensorIn | SavedTensor] = Field(
         description="One tensor (a list, a number, or an object with `data`), or an object of tensors by input name. "
-        'Where a tensor may stand, `{"artifact": name}` may too.'
+        'Where a tensor may stand, `{"artifact": name}` and `{"tensor": name}` may too.'
     )
     mode: Literal["eval", "train"] = Field("eval", description="As `net.eval()` or `net.train()`; nothing is kept.")
     update_buffers: bool = Field(False, description="In mode `train`: keep what the layers do to their buffers.")
     revision: int | None = Field(None, description="Run at this revision in place of the newest.")
     seed: int | None = Field(None, description="`torch.manual_seed(seed)` just before the call.")
+    move: bool = Field(False, description="Bring tensors of other devices to the network's; else they are refused.")
     capture: list[str] = Field([], description="Paths of modules whose outputs to return as well.")
 
 

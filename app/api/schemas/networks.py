@@ -34,7 +34,7 @@ class NewNetwork(StrictBody):
     device: str | None = Field(
         None,
         description="Where it lives: one of `GET /v1/devices` (its `default` where nothing is said), `cpu`, `cuda`, or "
-        "`auto`: the one with the fewest bytes of networks on it.",
+        "`auto`: the one with the fewest bytes on it.",
         examples=["auto"],
     )
     fallback: bool = Field(False, description=FALLBACK, examples=[True])

@@ -37,4 +37,13 @@ class TensorToRead(BaseModel):
     data: TensorData
 
 
-TensorIn = TensorToRead | TensorData
+class NamedTensor(BaseModel):
+    """A tensor that lives on a device, by its name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tensor: str = Field(description="Its name among `GET /v1/tensors`.")
+    move: bool = Field(False, description="Bring it to the network's device if it is on another.")
+
+
+TensorIn = TensorToRead | NamedTensor | TensorData

@@ -25,10 +25,12 @@ _NUMBERS = frozenset((int, float))
 
 @dataclass(frozen=True)
 class TensorReference:
-    """`{"tensor": name}`: a tensor that the service holds under that name. `pointer` is where it was named."""
+    """`{"tensor": name}`: a tensor that the service holds under that name. `pointer` is where it was named; `move` lets
+    it be brought to where it is needed."""
 
     name: str
     pointer: str
+    move: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,13 @@ def _read_reference(value: dict[str, object], pointer: str) -> TensorReference:
     if not isinstance(name, str) or not name:
         raise in_place(f"{pointer}/tensor", "the name of a tensor is text", code="bad-tensor")
     for key in value:
-        if key != "tensor":
-            message = f"beside \"tensor\" there is nothing to say, as '{key[:60]}' does"
+        if key not in ("tensor", "move"):
+            message = f'beside "tensor" there may be "move", not \'{key[:60]}\''
             raise in_place(pointer + pointer_to(key), message, code="unknown-key")
-    return TensorReference(name, pointer)
+    move = value.get("move", False)
+    if not isinstance(move, bool):
+        raise in_place(f"{pointer}/move", "move is true or false", code="bad-tensor")
+    return TensorReference(name, pointer, move)
 
 
 def _read_data(
