@@ -26,12 +26,9 @@ from app.messages import (
     ListModules,
     ListParameters,
     LoadNetwork,
-<<<<<<< HEAD
-    ProveRowWise,
-=======
     LoadTensor,
     MakeTensor,
->>>>>>> 2d0a5a1 (Tensors that live on a device: made, copied, combined, and taken by networks where a tensor may stand)
+    ProveRowWise,
     ReadCatalog,
     ReadHistogram,
     ReadParameter,

@@ -1,6 +1,6 @@
 """Tensors that live on a device; and bytes by device, for those who choose one
 
-Revision 0008, after 0007. Going back forgets these tensors.
+Revision 0009, after 0008. Going back forgets these tensors.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from app.db.columns import Digest, OrderedJson, UtcTime, name_text
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
