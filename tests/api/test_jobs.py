@@ -283,3 +283,14 @@ def test_a_state_dict_that_does_not_fit_is_refused_at_once(service, network):
     assert ended(service, url)["state"] == "succeeded"
     told = service.get(f"{url}/result").json()
     assert (told["missing"], told["unexpected"], told["loaded"]) == (["0.weight"], ["more"], 1)
+
+
+def test_a_long_initialisation_tells_how_far_it_is(service, fresh_name):
+    name, layers = fresh_name("deep"), ["Linear(400, 400)"] * 16
+    assert service.post("/v1/networks", json={"name": name, "architecture": layers}).status_code == 201
+    rules = {"rules": [{"module_type": "Linear", "parameters": {"weight": "orthogonal_()"}}]}
+    url = accepted(service.post(f"/v1/networks/{name}/initialize", json=rules, headers=LATER))
+    fractions = [event.data["fraction"] for event in read_events(service, url) if event.type == "progress"]
+    assert fractions
+    assert fractions == sorted(set(fractions))
+    assert service.get(url).json()["progress"]["fraction"] == fractions[-1] == 15 / 16

@@ -189,6 +189,14 @@ def test_urgent_jobs_come_before_those_that_wait_longer(client: httpx.Client) ->
     assert started == sorted(started, reverse=True)
 
 
+def test_a_job_that_runs_past_its_deadline_has_failed_and_the_next_one_runs(forge: Forge, tmp_path: Path) -> None:
+    with forge.start(tmp_path, env={"MODEL_LAB_JOB_DEADLINE_SECONDS": "2"}) as service, service.client() as client:
+        make_net(client)
+        job = ended(client, ask_slow(client, steps=50_000))
+        assert (job["state"], job["attempts"], job["error"]["code"]) == ("failed", 1, "deadline-exceeded")
+        assert ended(client, accepted(client.post(f"{NET}/initialize", json=LENGTHEN, headers=LATER)))["attempts"] == 1
+
+
 def test_a_small_request_is_answered_while_a_long_job_runs(client: httpx.Client) -> None:
     assert conditions.create(client, "small", 1).status_code == 201
     url = ask_slow(client, steps=50_000)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -12,13 +13,14 @@ from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
 from app.db.jobs import JobRow, NewJob
 from app.db.leases import LeaseLost
-from app.errors import Busy, LabError, Unavailable, Unprocessable
+from app.errors import Busy, LabError, NotFound, Unavailable, Unprocessable
 from app.messages import Encoded, Failure, Progress, ReadCatalog
 from app.services import job_context
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, read_bytes
 from app.services.job_context import JobContext
 from app.services.job_runner import JobRunner
+from app.services.jobs import JobFilter, cancel_job, delete_job, find_job, find_result, follow_job, list_jobs
 from app.services.lab import Lab
 from app.services.writes import HeadMoved
 from app.settings import Settings
@@ -467,5 +469,67 @@ def test_a_large_answer_is_in_the_store_and_a_small_one_in_the_row(laboratory):
             assert jobs.read_result(connection, big) is None
             manifest = jobs.find_manifests(connection, big)["result"]
         assert await read_bytes(laboratory.lab, manifest) == large
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_at_the_end_costs_neither_an_attempt_nor_the_work(laboratory):
+    worked: list[int] = []
+    away = [Unavailable("the database does not answer"), Busy("it has too much to do")]
+
+    async def kind(job: JobContext) -> Write:
+        worked.append(job.job.attempts)
+
+        def write(connection: Connection) -> Answer:
+            note(connection, "once")
+            if away:
+                raise away.pop()
+            return answer()
+
+        return write
+
+    async def scenario() -> None:
+        async with laboratory.running(kind=kind):
+            row = await laboratory.ended(laboratory.add("kind"))
+        assert (row.state, row.attempts, row.deaths) == ("succeeded", 1, 0)
+        assert worked == [1]
+        assert laboratory.notes() == ["once"]
+
+    asyncio.run(scenario())
+
+
+def test_a_follower_hears_that_there_is_nothing_to_hear_and_what_comes_at_once(laboratory):
+    may_end = asyncio.Event()
+
+    async def kind(job: JobContext) -> Write:
+        await may_end.wait()
+        return writing("done")
+
+    async def scenario() -> None:
+        laboratory.lab = Laboratory(laboratory.database, laboratory.lab.heads, job_poll_seconds=60.0).lab
+        async with laboratory.running(kind=kind):
+            row = laboratory.find(laboratory.add("kind"))
+            heard: list[object] = []
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                async for event in follow_job(laboratory.lab, row, 0, idle_seconds=0.2):
+                    heard.append(event and event.data["state"])
+                    if heard.count(None) == 2:
+                        may_end.set()
+        assert [state for state in heard if state] == ["queued", "running", "succeeded"]
+        assert heard.count(None) >= 2
+
+    asyncio.run(scenario())
+
+
+def test_a_job_of_another_workspace_does_not_exist(laboratory):
+    number = str(laboratory.add("kind"))
+    stranger = replace(laboratory.lab, workspace="other")
+
+    async def scenario() -> None:
+        for ask in (find_job, cancel_job, delete_job, find_result):
+            with pytest.raises(NotFound):
+                await ask(stranger, number)
+        assert await list_jobs(stranger, JobFilter(), before=None, limit=10) == []
+        assert (await cancel_job(laboratory.lab, number)).state == "cancelled"
 
     asyncio.run(scenario())
