@@ -32,6 +32,7 @@ from app.api.routes import (
     parameters,
     problems,
     revisions,
+    sources,
     states,
     tensors,
 )
@@ -51,6 +52,7 @@ ROUTERS = (
     gradients,
     revisions,
     states,
+    sources,
     artifacts,
     tensors,
     jobs,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from app.architecture.make import make
+from app.architecture.plan import Plan
 from app.architecture.planner import plan_network
 from app.architecture.read import read_block
 from app.architecture.scopes import Library
@@ -29,8 +30,19 @@ def build_on_meta(resolved: Mapping[str, object], *, limits: Limits, pointer: st
     return _build(resolved, "meta", limits, pointer)
 
 
-def _build(resolved: Mapping[str, object], device: str, limits: Limits, pointer: str) -> nn.Module:
-    library = Library(lambda _: None, limits)
+def plan_and_build(
+    resolved: Mapping[str, object], *, limits: Limits, pointer: str = "/architecture"
+) -> tuple[Plan, nn.Module]:
+    """Gives the plan of a network besides the network itself, built on `meta` from it. Raises Unprocessable."""
     with not_too_deep(pointer):
-        plan = plan_network(read_block(dict(resolved), limits, pointer), library, limits)
-        return make(plan, device, limits, pointer)
+        plan = _plan(resolved, limits, pointer)
+        return plan, make(plan, "meta", limits, pointer)
+
+
+def _build(resolved: Mapping[str, object], device: str, limits: Limits, pointer: str) -> nn.Module:
+    with not_too_deep(pointer):
+        return make(_plan(resolved, limits, pointer), device, limits, pointer)
+
+
+def _plan(resolved: Mapping[str, object], limits: Limits, pointer: str) -> Plan:
+    return plan_network(read_block(dict(resolved), limits, pointer), Library(lambda _: None, limits), limits)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from app.architecture.own import OwnBlock, written_of
-from app.language.trees import is_outer
+from app.language.trees import is_outer, root
 from app.pictures.shapes import cut
 
 Called = tuple[str, nn.Module]  # a module, and its path from the block whose forward calls it
@@ -77,9 +77,7 @@ def constant_of(node: ast.expr) -> object:
 
 def is_library(function: ast.expr) -> bool:
     """Tells a function of PyTorch or Python from a method or a child."""
-    while isinstance(function, ast.Attribute):
-        function = function.value
-    return is_outer(function)
+    return is_outer(root(function))
 
 
 def is_spread(name: str, module: nn.Module) -> bool:

@@ -316,7 +316,8 @@ class Emitter:
         key = entry.key
         if key in AMBIGUOUS and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
             key += " itself"  # torch.max(x, 0) is PyTorch's alone; a bare max may be Python's
-        pair = self._apply(node, path(entry.shown), name("@" + key))
+        bare = isinstance(node.func, ast.Name)
+        pair = self._apply(node, path(entry.shown, bare=bare), name("@" + key))
         if entry.key in ("len", "int", "float"):
             return Pair(pair.shown, pair.run, "number")
         if entry.name in NUMBER_FUNCTIONS and node.args:

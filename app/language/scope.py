@@ -5,6 +5,7 @@ Called by `compile.py` and `bodies.py`; `emit.py` asks through its `Names` proto
 
 import ast
 from dataclasses import dataclass
+from keyword import iskeyword
 
 from app.language.expressions import IDENTIFIER
 from app.language.syntax import Input
@@ -28,8 +29,8 @@ class Scope:
 
 
 def member_tree(member: str) -> ast.expr:
-    """`self.linear`, or `getattr(self, 'block 0')` where the name is no identifier."""
-    if IDENTIFIER.match(member):
+    """`self.linear`, or `getattr(self, 'block 0')` where the name is no identifier, or one that Python changes."""
+    if IDENTIFIER.match(member) and not iskeyword(member) and not member.startswith("__"):
         return attribute(name("self"), member)
     return call(outer("getattr"), name("self"), ast.Constant(member))
 

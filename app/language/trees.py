@@ -27,6 +27,10 @@ class Outer(ast.Load):
     """Where a printed name stands for something of Python or PyTorch, not for anything of the user's."""
 
 
+class Bare(Outer):
+    """Where a function was called by its name alone: `max(a, b)` may be Python's, `torch.max(a, b)` is PyTorch's."""
+
+
 def name(identifier: str) -> ast.Name:
     return ast.Name(identifier, ast.Load())
 
@@ -34,6 +38,13 @@ def name(identifier: str) -> ast.Name:
 def outer(identifier: str) -> ast.Name:
     """A printed name that no user's name may hide: `torch`, `F`, `len`."""
     return ast.Name(identifier, Outer())
+
+
+def root(node: ast.expr) -> ast.expr:
+    """What stands before the first dot."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node
 
 
 def is_outer(node: ast.AST) -> bool:
@@ -53,10 +64,10 @@ def attribute(value: ast.expr, attr: str) -> ast.Attribute:
     return ast.Attribute(value, attr, ast.Load())
 
 
-def path(text: str) -> ast.expr:
+def path(text: str, *, bare: bool = False) -> ast.expr:
     """The tree of a dotted name of PyTorch or Python, `torch.linalg.norm`; or of what `self` has."""
     first, *rest = text.split(".")
-    tree: ast.expr = name(first) if first == "self" else outer(first)
+    tree: ast.expr = name(first) if first == "self" else ast.Name(first, Bare() if bare else Outer())
     for part in rest:
         tree = attribute(tree, part)
     return tree

@@ -20,6 +20,7 @@ from app.messages.architectures import (
 )
 from app.messages.base import Batching, Encoded, Message, NetworkRef
 from app.messages.batching import ProveRowWise, RowWise
+from app.messages.forms import DrawNetwork, WriteSource
 from app.messages.forward import Mode, RunForward
 from app.messages.frames import FrameReader, frame
 from app.messages.gradients import Backpropagated, DescribeGradients, RunBackward
@@ -38,7 +39,6 @@ from app.messages.parameters import (
     ReplaceParameter,
     Updated,
 )
-from app.messages.pictures import DrawNetwork
 from app.messages.residency import (
     Holding,
     Loaded,
@@ -88,6 +88,7 @@ Task = (
     | KeepTensors
     | WriteTensors
     | DrawNetwork
+    | WriteSource
     | ReadCatalog
     | LoadNetwork
     | MakeTensor
@@ -180,6 +181,7 @@ __all__ = [
     "TensorShape",
     "Updated",
     "Withdrawals",
+    "WriteSource",
     "WriteTensors",
     "frame",
     "from_failure",

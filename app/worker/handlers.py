@@ -39,6 +39,7 @@ from app.messages import (
     RunBackward,
     RunForward,
     Task,
+    WriteSource,
     WriteTensors,
     to_failure,
 )
@@ -57,6 +58,7 @@ from app.worker.modules import list_modules
 from app.worker.parameters import list_network_parameters, read_parameter
 from app.worker.placed_tensors import load_tensor, read_placed_tensor
 from app.worker.placement import load_network, release
+from app.worker.source import write_network_source
 from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
 from app.worker.tensor_making import make_tensor
 
@@ -95,6 +97,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ReadTensor: read_placed_tensor,
     Release: release,
     RunForward: run_forward,
+    WriteSource: write_network_source,
     WriteTensors: write_tensors,
 }
 

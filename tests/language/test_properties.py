@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import math
 import os
 import subprocess
 import time
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from app.language.compile import Input, Scope, compile_forward, evaluate, explain, running
 from app.language.errors import LanguageError
+from app.language.printed import EITHER, print_forward
 from app.language.syntax import parse_expression, parse_input
 from app.settings import Limits
 
@@ -133,11 +135,21 @@ def test_an_allowed_program_equals_its_printed_code_run_by_python(program: list[
         "F": F,
         "__builtins__": {n: getattr(builtins, n) for n in ("range", "enumerate", "zip", "len", "sum")},
     }
-    exec(ast.unparse(forward.tree), space)
     try:
         mine = forward.bind({"n": 2})(None, a.clone(), b.clone())
     except Exception as error:  # noqa: BLE001  # whatever came out has to be explained
         mine = explain(error)
+    printed = print_forward(forward, {"n": 2}, lambda _: False, lambda text: text)
+    assert_as_python(program, mine, ast.unparse(forward.tree), space, a, b)
+    whole = {**space, "math": math, "__builtins__": builtins}
+    exec("\n".join(EITHER[name] for name in printed.helpers), whole)
+    assert_as_python(program, mine, printed.text, whole, a, b)
+
+
+def assert_as_python(
+    program: list[str], mine: object, text: str, space: dict[str, object], a: torch.Tensor, b: torch.Tensor
+) -> None:
+    exec(text, space)
     try:
         theirs = space["forward"](type("Self", (), {"n": 2})(), a.clone(), b.clone())
     except Exception:  # noqa: BLE001  # Python may fail as it likes

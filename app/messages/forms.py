@@ -1,4 +1,4 @@
-"""The task that draws a network."""
+"""Tasks that show a network in other forms: as a picture, as source."""
 
 from app.messages.architectures import ShapeSpec
 from app.messages.base import Message, NetworkRef
@@ -16,3 +16,10 @@ class DrawNetwork(Message, frozen=True):
     depth: int | None
     input_shapes: dict[str, ShapeSpec] | None
     accept: str
+
+
+class WriteSource(Message, frozen=True):
+    """Write a network as one Python file of plain PyTorch. Reply: `Encoded`."""
+
+    network: NetworkRef
+    title: str
