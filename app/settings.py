@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         1.0, gt=0, description="how often a service looks for jobs of other processes; its own it sees at once"
     )
     job_deadline_seconds: float = Field(86_400.0, gt=0, description="longest time one task of a job may run")
+    training_seconds: float = Field(
+        2_592_000.0, gt=0, description="longest time one attempt of a training may run; it goes on from its checkpoints"
+    )
     job_result_seconds: float = Field(
         604_800.0, ge=0, description="how long a job that has ended is kept with its result"
     )

@@ -35,6 +35,7 @@ from app.api.routes import (
     sources,
     states,
     tensors,
+    training,
 )
 from app.api.validation import error_of_validation
 from app.errors import LabError, Malformed, NotFound
@@ -56,6 +57,7 @@ ROUTERS = (
     artifacts,
     tensors,
     jobs,
+    training,
     devices,
     keys,
     health,

@@ -24,6 +24,7 @@ from app.api.schemas.placed_tensors import NewTensor
 from app.api.schemas.problems import Problem
 from app.api.schemas.states import ArtifactReference
 from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
+from app.api.schemas.training import TrainRequest
 
 BASE_URL = "http://127.0.0.1:8000"
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -62,6 +63,10 @@ TAGS = [
     },
     {"name": "Tensors", "description": "Tensors that live on a device: make, copy, combine."},
     {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
+    {
+        "name": "Training",
+        "description": "The loop that one writes in PyTorch, as a job that outlives its workers.",
+    },
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Keys", "description": "Who may use the service."},
     {"name": "Health", "description": "For whoever watches over the service."},
@@ -98,6 +103,7 @@ def _add_schemas(document: dict[str, Any]) -> None:
             (ForwardRequest, "validation"),
             (ForwardReply, "serialization"),
             (BackwardRequest, "validation"),
+            (TrainRequest, "validation"),
             (TensorToRead, "validation"),
             (ArtifactReference, "validation"),
             (EditRequest, "validation"),

@@ -58,6 +58,20 @@ _CODES = (
     ),
     # 409, 412, 413, 415
     ProblemCode("conflict", 409, "Not now or not here", "The request is right, but clashes with the state of things."),
+    ProblemCode(
+        "in-training",
+        409,
+        "The network is in training",
+        "Until its job ends, only the training changes it. `job` says which one; cancelling it keeps its newest "
+        "checkpoint.",
+    ),
+    ProblemCode(
+        "in-training",
+        409,
+        "The network is in training",
+        "Until its job ends, only the training changes it. `job` says which one; cancelling it keeps its newest "
+        "checkpoint.",
+    ),
     ProblemCode("in-use", 409, "It is in use", "Something else needs it; `used_by` lists what."),
     ProblemCode("name-taken", 409, "The name is taken", "Choose another name, or delete what has it."),
     ProblemCode(
@@ -116,6 +130,18 @@ _CODES = (
     ),
     ProblemCode("bad-query", 422, "A query parameter is wrong", "`detail` says which, and what it may be."),
     ProblemCode("bad-request", 422, "Something in the body is wrong", "`errors` points at it."),
+    ProblemCode(
+        "not-finite",
+        422,
+        "The loss is no finite number",
+        "The training stopped at `step`. Its newest checkpoint is the network's newest revision.",
+    ),
+    ProblemCode(
+        "not-finite",
+        422,
+        "The loss is no finite number",
+        "The training stopped at `step`. Its newest checkpoint is the network's newest revision.",
+    ),
     ProblemCode(
         "no-gradient",
         422,

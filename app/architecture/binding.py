@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from app.architecture.layers import BadArguments, suggest
+from app.architecture.constructors import BadArguments, suggest
 from app.architecture.spec import Hyperparameter
 
 Default = Callable[[Hyperparameter, Mapping[str, object]], object]

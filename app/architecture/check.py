@@ -7,8 +7,9 @@ tells which blocks of the library are used. What depends on values (arguments, s
 
 from collections.abc import Mapping, Sequence
 
+from app.architecture.constructors import suggest
 from app.architecture.forwards import check_forward
-from app.architecture.layers import LAYERS, suggest
+from app.architecture.layers import LAYERS
 from app.architecture.names import FUNCTIONS, child_name_problem
 from app.architecture.scopes import Definition, Library, Scope, define
 from app.architecture.spec import (

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 from torch import nn
 
 from app.architecture.arguments import is_block
-from app.architecture.layers import CONTAINERS, in_words
+from app.architecture.constructors import in_words
+from app.architecture.layers import CONTAINERS
 from app.architecture.names import child_name_problem
 from app.architecture.plan import Child, ContainerPlan, Plan
 from app.architecture.scopes import Scope, define

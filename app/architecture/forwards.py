@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 import torch
 from torch import nn
 
-from app.architecture.layers import suggest
+from app.architecture.constructors import suggest
 from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
 from app.errors import Unprocessable, in_place, pointer_to
 from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from app.architecture.layers import suggest
+from app.architecture.constructors import suggest
 from app.architecture.own import OwnBlock, own_inputs
 from app.errors import in_place, pointer_to
 from app.messages import InputInfo

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
-from app.architecture.layers import LAYERS, BadArguments, Layer, bind
+from app.architecture.constructors import BadArguments, bind
+from app.architecture.layers import LAYERS, Layer
 from app.architecture.native import watch
 from app.errors import LabError, Unprocessable, in_place, pointer_to
 from app.language.compile import evaluate

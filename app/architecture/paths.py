@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from app.architecture.layers import suggest
+from app.architecture.constructors import suggest
 from app.errors import NotFound, in_place
 
 POSITION = re.compile(r"\[(\d{1,9})\]")

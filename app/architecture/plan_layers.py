@@ -13,7 +13,8 @@ from torch import nn
 
 from app.architecture.arguments import is_block
 from app.architecture.binding import frozen
-from app.architecture.layers import STACKED, BadArguments, Layer, bind, in_words
+from app.architecture.constructors import STACKED, BadArguments, bind, in_words
+from app.architecture.layers import Layer
 from app.architecture.make import CONSTRUCTION, Maker, construction_words
 from app.architecture.plan import LayerPlan, Plan, tensor_bytes
 from app.settings import Limits

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import torch
 
+from app.architecture.constructors import in_words
 from app.architecture.first_values import FirstValues
 from app.architecture.forwards import compile_own
-from app.architecture.layers import in_words
 from app.architecture.own import Written, make_class
 from app.architecture.plan import BlockPlan, Child, FirstValue, Plan, Section, Slot, tensor_bytes
 from app.architecture.scopes import Scope

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from app.architecture.binding import bind_hyperparameters, frozen
+from app.architecture.constructors import BadArguments, in_words, suggest
 from app.architecture.containers import plan_container
-from app.architecture.layers import CONTAINERS, LAYERS, BadArguments, in_words, suggest
+from app.architecture.layers import CONTAINERS, LAYERS
 from app.architecture.plan import Child, ContainerPlan, Plan, ScopePlan, Slot, SlotPlan
 from app.architecture.plan_layers import LayerPlanner
 from app.architecture.plan_own import plan_own

@@ -6,7 +6,7 @@ The base of the readers of forms. Every error is an `Unprocessable` with the poi
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from app.architecture.layers import suggest
+from app.architecture.constructors import suggest
 from app.architecture.names import child_name_problem
 from app.architecture.spec import Text
 from app.errors import Unprocessable, in_place, pointer_to

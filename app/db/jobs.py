@@ -5,7 +5,7 @@ A job goes from `queued` to `running` and ends `succeeded`, `failed` or `cancell
 needs of the store (a large body or result, a checkpoint) is named in `job_manifests`, which keeps the collector off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -113,6 +113,33 @@ def find_running(connection: sa.Connection, network_id: str, kind: str) -> int |
         jobs.c.state == "running", jobs.c.network_id == network_id, jobs.c.kind == kind
     )
     return connection.execute(statement.limit(1)).scalar_one_or_none()
+
+
+def find_unfinished(connection: sa.Connection, network_id: str, kind: str) -> int | None:
+    """The number of a job of that kind that waits or runs on a network; None if there is none."""
+    statement = sa.select(jobs.c.number).where(
+        jobs.c.network_id == network_id, jobs.c.kind == kind, jobs.c.state.in_(("queued", "running"))
+    )
+    return connection.execute(statement.order_by(jobs.c.number).limit(1)).scalar_one_or_none()
+
+
+def find_newest(connection: sa.Connection, network_id: str, kind: str) -> JobRow | None:
+    """The newest job of that kind on a network, whatever became of it."""
+    statement = sa.select(*ROW).where(jobs.c.network_id == network_id, jobs.c.kind == kind)
+    row = connection.execute(statement.order_by(jobs.c.number.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else row_of(row)
+
+
+def find_begun(connection: sa.Connection, network_id: str, kind: str) -> int | None:
+    """The number of a job of that kind that runs on a network, or waits to go on from a checkpoint."""
+    begun = sa.or_(jobs.c.state == "running", sa.and_(jobs.c.state == "queued", jobs.c.checkpoint.is_not(None)))
+    statement = sa.select(jobs.c.number).where(jobs.c.network_id == network_id, jobs.c.kind == kind, begun)
+    return connection.execute(statement.limit(1)).scalar_one_or_none()
+
+
+def drop_manifests(connection: sa.Connection, number: int, roles: Collection[str]) -> None:
+    """Lets the collector have what the job held in these roles."""
+    connection.execute(sa.delete(job_manifests).where(job_manifests.c.job == number, job_manifests.c.role.in_(roles)))
 
 
 def read_body(connection: sa.Connection, number: int) -> bytes | None:

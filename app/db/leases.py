@@ -161,6 +161,11 @@ def checkpoint(
     keep_manifests(connection, row.number, manifests)
 
 
+def hold(connection: sa.Connection, lease: Lease) -> None:
+    """Makes sure that this attempt still has the job, until the transaction ends. Raises: LeaseLost."""
+    _fenced(connection, lease, {"lease_token": lease.token})
+
+
 def give_back(connection: sa.Connection, lease: Lease, *, reason: str, delay_seconds: float = 0.0) -> JobRow:
     """Puts a job back into the queue as if this attempt had not been. Raises: LeaseLost."""
     row = _fenced(

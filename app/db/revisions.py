@@ -4,7 +4,7 @@
 write: chunks, tensors and the manifest are in the store before it, and nothing refers to them until it succeeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -76,6 +76,17 @@ def prune(connection: sa.Connection, network_id: str, head: int, keep_last: int)
         )
     )
     return gone.rowcount
+
+
+def forget(connection: sa.Connection, network_id: str, numbers: Collection[int]) -> None:
+    """Forgets those of some revisions that have no tag. The caller holds the network's row, and the head is not among
+    them."""
+    tagged = sa.select(checkpoints.c.number).where(checkpoints.c.network_id == network_id)
+    connection.execute(
+        sa.delete(revisions).where(
+            revisions.c.network_id == network_id, revisions.c.number.in_(numbers), revisions.c.number.not_in(tagged)
+        )
+    )
 
 
 def find(connection: sa.Connection, network_id: str, number: int) -> RevisionRow | None:

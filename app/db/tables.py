@@ -224,7 +224,16 @@ jobs = sa.Table(
     sa.Index("ix_jobs_state_priority_number", "state", "priority", "number"),
     sa.Index("ix_jobs_workspace_number", "workspace", "number"),
     sa.Index("ix_jobs_workspace_network_number", "workspace", "network", "number"),
+    sa.Index("ix_jobs_network_id_kind_state", "network_id", "kind", "state"),
     sqlite_autoincrement=True,
+)
+
+curves = sa.Table(  # how the loss of a training went so far
+    "curves",
+    metadata,
+    sa.Column("job", sa.BigInteger, sa.ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),  # in the words of training
+    sqlite_with_rowid=False,
 )
 
 job_events = sa.Table(

@@ -57,6 +57,7 @@ from app.messages.tensors import (
     TensorMade,
     TensorRef,
 )
+from app.messages.training import DrawCurve, Planned, PlanTraining, Train, Trained
 from app.messages.withdrawals import Withdrawals
 from app.messages.workers import (
     Failure,
@@ -75,6 +76,9 @@ Task = (
     | ProveRowWise
     | RunForward
     | RunBackward
+    | PlanTraining
+    | Train
+    | DrawCurve
     | DescribeGradients
     | ListModules
     | ListParameters
@@ -114,6 +118,8 @@ Reply = (
     | Released
     | TensorMade
     | Elsewhere
+    | Planned
+    | Trained
     | Failure
 )
 
@@ -143,6 +149,7 @@ __all__ = [
     "CompareRevisions",
     "DescribeGradients",
     "DescribeState",
+    "DrawCurve",
     "DrawNetwork",
     "EditParameter",
     "Encoded",
@@ -163,6 +170,8 @@ __all__ = [
     "Of",
     "ParameterInfo",
     "ParameterList",
+    "PlanTraining",
+    "Planned",
     "Progress",
     "ProveRowWise",
     "ReadCatalog",
@@ -179,6 +188,8 @@ __all__ = [
     "StateDescribed",
     "Task",
     "TensorShape",
+    "Train",
+    "Trained",
     "Updated",
     "Withdrawals",
     "WriteSource",

@@ -56,7 +56,7 @@ class ListModules(Message, frozen=True):
 class ReadCatalog(Message, frozen=True):
     """Describe what the language and architectures may use. Reply: `Encoded` (JSON)."""
 
-    kind: Literal["layers", "functions", "initializers"]
+    kind: Literal["layers", "functions", "initializers", "optimizers", "schedulers"]
 
 
 class TensorShape(Message, frozen=True):

@@ -1,4 +1,4 @@
-"""What the language and the architectures may use. A worker makes each catalogue once; it cannot change afterwards."""
+"""What the language, the architectures and training may use. A worker makes each catalogue once; it never changes."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,10 +11,15 @@ from app.messages import Encoded, ReadCatalog
 from app.pool.base import expect
 from app.services.lab import Lab
 
-Kind = Literal["layers", "functions", "initializers"]
+Kind = Literal["layers", "functions", "initializers", "optimizers", "schedulers"]
 
-_KEY = {"layers": "type", "functions": "name", "initializers": "name"}
-_SINGULAR = {"layers": "layer", "functions": "function", "initializers": "initializer"}
+_KEY: dict[Kind, str] = {
+    "layers": "type",
+    "functions": "name",
+    "initializers": "name",
+    "optimizers": "type",
+    "schedulers": "type",
+}
 
 
 @dataclass(frozen=True)
@@ -50,5 +55,5 @@ async def find_in_catalog(lab: Lab, kind: Kind, name: str) -> dict[str, Any]:
         shown = name if len(name) <= 80 else name[:80] + "…"
         near = get_close_matches(shown, catalog.by_name, n=3)
         hint = f" Near: {', '.join(near)}." if near else ""
-        raise NotFound(f"There is no {_SINGULAR[kind]} {shown!r}.{hint}")
+        raise NotFound(f"There is no {kind.removesuffix('s')} {shown!r}.{hint}")
     return found

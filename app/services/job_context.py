@@ -152,6 +152,19 @@ class JobContext:
         self.resume = note
         return result
 
+    async def record(self, write: Callable[[Connection], None]) -> None:
+        """Writes something that is shown while the job runs; the next attempt does not go on from it.
+
+        Raises: LeaseLost, which the caller lets pass.
+        """
+
+        def keep() -> None:
+            with self.lab.database.transaction() as connection:
+                leases.hold(connection, self._lease)
+                write(connection)
+
+        await in_thread(keep)
+
     async def keep(self, answer: Answer) -> Answer:
         """Puts a large body of the answer into the store ahead of the transaction that ends the job."""
         if len(answer.body) <= INLINE_BYTES:

@@ -39,6 +39,7 @@ class JobRequest:
     priority: int
     body: bytes | None = None
     manifests: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Connection], None] = lambda _: None  # in the transaction that makes the job; may refuse it
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ async def accept_job(lab: Lab, asked: JobRequest, retry: Retry | None, render: C
         )
 
         def write(connection: Connection) -> Answer:
+            asked.check(connection)
             row = jobs.insert(connection, new)
             wake_others(connection)
             return render(row)

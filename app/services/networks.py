@@ -22,6 +22,7 @@ from app.messages import Batching, BuildNetwork, Built, ProveRowWise, RowWise
 from app.pool.base import expect
 from app.services.architectures import check_dtype, encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
+from app.services.in_training import check_not_in_training
 from app.services.lab import Lab, in_thread, look_up
 from app.services.naming import check_name, is_name, made_up_name
 from app.services.placement import choose_device, release
@@ -263,11 +264,12 @@ def change_row(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozen
 
 
 async def delete_network(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
-    """Deletes a network and all its revisions. Raises: NotFound, Stale."""
+    """Deletes a network and all its revisions. Raises: NotFound, Stale; Conflict `in-training`."""
 
     def delete() -> NetworkRow:
         with lab.database.transaction() as connection:
             row = locked(lab, connection, name, if_match)
+            check_not_in_training(connection, row.id, name)
             networks.delete(connection, lab.workspace, name)
             return row
 

@@ -17,7 +17,8 @@ from app.db.revisions import NewRevision, RevisionRow
 from app.errors import Busy, Conflict, Stale
 from app.messages import NetworkRef
 from app.services.idempotency import Answer, Retry, Write, answer_once
-from app.services.lab import Lab
+from app.services.in_training import check_not_in_training
+from app.services.lab import Lab, look_up
 from app.services.networks import no_network
 from app.services.references import find_reference
 
@@ -61,7 +62,9 @@ async def write_revision(
     async def prepare() -> Write:
         return await prepare_revision(name, find_reference(lab, name), work, render, if_match, author=lab.caller.name)
 
-    async with turn(lab, find_reference(lab, name).network_id):
+    network_id = find_reference(lab, name).network_id
+    await look_up(lab, lambda connection: check_not_in_training(connection, network_id, name))
+    async with turn(lab, network_id):
         for _ in range(MOST_TRIES):
             with suppress(HeadMoved):
                 return await answer_once(lab, retry, prepare)
@@ -106,8 +109,21 @@ def advance_or_stale(
         raise
 
 
-def advance(connection: Connection, name: str, head: NetworkRef, change: Change, *, author: str | None) -> RevisionRow:
-    """Makes `change` the revision after `head`, by `author`. Raises: HeadMoved when `head` is not the head now."""
+def advance(
+    connection: Connection,
+    name: str,
+    head: NetworkRef,
+    change: Change,
+    *,
+    author: str | None,
+    by_job: int | None = None,
+) -> RevisionRow:
+    """Makes `change` the revision after `head`, by `author`.
+
+    Raises: HeadMoved when `head` is not the head now; Conflict `in-training` while a training other than the job
+    `by_job` has the network.
+    """
+    check_not_in_training(connection, head.network_id, name, by_job=by_job)
     base = revisions.find(connection, head.network_id, head.revision)
     flags = {**({} if change.only_these_flags or base is None else base.requires_grad or {}), **change.requires_grad}
     new = NewRevision(

@@ -1,4 +1,4 @@
-"""Saved tensors as inputs: `{"artifact": name}` where a request may hold a tensor. Called by `forward.py`."""
+"""Saved tensors as inputs: `{"artifact": name}` where a request may hold a tensor. Called by what reads requests."""
 
 from torch import Tensor
 
@@ -19,7 +19,20 @@ def names_artifact(value: object) -> bool:
 def read_artifact(worker: Worker, network_id: str, value: object, pointer: str) -> Tensor | dict[str, Tensor]:
     """Reads what `{"artifact": name}` names in the network's workspace: one tensor, or a dict of them by name.
 
-    `"item"` takes one tensor out of a list (by number) or a dict (by key). Raises: Unprocessable at `pointer`; Damaged.
+    Raises: Unprocessable at `pointer`; Damaged.
+    """
+    found = find_artifact(worker, network_id, value, pointer)
+    if isinstance(found, StoredTensor):
+        return _read(worker, {"": found})[""]
+    return _read(worker, found)
+
+
+def find_artifact(
+    worker: Worker, network_id: str, value: object, pointer: str
+) -> StoredTensor | dict[str, StoredTensor]:
+    """Finds what `{"artifact": name}` names, without reading it.
+
+    `"item"` takes one tensor out of a list (by number) or a dict (by key). Raises: Unprocessable at `pointer`.
     """
     assert isinstance(value, dict)
     for key in value.keys() - KEYS:
@@ -31,19 +44,22 @@ def read_artifact(worker: Worker, network_id: str, value: object, pointer: str) 
         raise in_place(f"{pointer}/artifact", f"There is no artifact {name[:128]!r}.", code="unknown-name")
     entries = worker.store.manifest(row.manifest)
     if "item" in value:
-        chosen = _item(entries, row.kind, value["item"], f"{pointer}/item")
-        return _read(worker, {"item": chosen})["item"]
+        return _item(entries, row.kind, value["item"], f"{pointer}/item")
     if row.kind == "list":
         message = f'{name!r} is a list of {len(entries)}; say which, as in {{"artifact": "{name}", "item": 0}}.'
         raise in_place(pointer, message, code="bad-tensor")
-    tensors = _read(worker, entries)
-    return tensors["tensor"] if row.kind == "tensor" else tensors
+    return entries["tensor"] if row.kind == "tensor" else entries
 
 
 def read_one(worker: Worker, network_id: str, value: object, pointer: str) -> Tensor:
     """As `read_artifact`, where only one tensor will do."""
-    found = read_artifact(worker, network_id, value, pointer)
-    if isinstance(found, Tensor):
+    return _read(worker, {"": find_one(worker, network_id, value, pointer)})[""]
+
+
+def find_one(worker: Worker, network_id: str, value: object, pointer: str) -> StoredTensor:
+    """As `find_artifact`, where only one tensor will do."""
+    found = find_artifact(worker, network_id, value, pointer)
+    if isinstance(found, StoredTensor):
         return found
     message = f'One tensor is needed here; say which with "item": one of {", ".join(map(repr, list(found)[:20]))}.'
     raise in_place(pointer, message, code="bad-tensor")

@@ -19,13 +19,10 @@ from app.architecture.untouched import untouched
 from app.db import gradients
 from app.errors import Conflict, Unavailable, in_place
 from app.messages import Backpropagated, Encoded, Mode, NetworkRef, RunBackward
-from app.store.tensors import TensorBytes
-from app.tensors.buffers import bytes_of
 from app.tensors.codecs.json_writing import dump, json_data, json_value
 from app.tensors.codecs.registry import codec_of_body, codec_of_reply
 from app.tensors.media_types import MEDIA_TYPES
 from app.tensors.strict_json import read_json
-from app.tensors.torch_dtypes import dtype_name
 from app.worker.context import Worker
 from app.worker.requests import (
     Tensors,
@@ -40,7 +37,7 @@ from app.worker.requests import (
 )
 from app.worker.residents import LoadedNetwork
 from app.worker.summaries import summarise
-from app.worker.transfer import read_tensors
+from app.worker.transfer import bytes_of_each, read_tensors
 
 JSON = "application/json"
 KEYS = ("inputs", "targets", "loss", "mode", "seed", "revision", "accumulate", "move")
@@ -74,10 +71,7 @@ def run_backward(worker: Worker, task: RunBackward) -> Backpropagated:
     if added_to is not None:
         earlier = read_tensors(worker.store, worker.store.manifest(added_to), worker.residents.device)
         of_parameters = _sum(parameters, earlier, of_parameters)
-    manifest = worker.store.put(
-        (name, TensorBytes(dtype_name(gradient.dtype), tuple(gradient.shape), bytes_of(gradient)))
-        for name, gradient in of_parameters.items()
-    )
+    manifest = worker.store.put(bytes_of_each(of_parameters))
     reply = _encode(task.accept, ref, loss, of_inputs, of_parameters)
     return Backpropagated(reply, ref, manifest, request.accumulate, added_to)
 
@@ -134,17 +128,22 @@ def _with_backward(net: nn.Module, device: torch.device) -> AbstractContextManag
 
 def _differentiate(net: nn.Module, loss: Tensor, leaves: Sequence[Tensor], pointer: str) -> tuple[Tensor | None, ...]:
     """The gradient of `loss` in each of `leaves`, dense; None where it does not depend on one."""
-    if not loss.requires_grad:
-        message = (
-            "The loss depends on no input and no parameter that has a gradient: all of them are frozen or cut off."
-        )
-        raise in_place(pointer, message, code="no-gradient")
+    check_gradient(loss, pointer)
     try:
         found = torch.autograd.grad(loss, leaves, allow_unused=True)
     except Exception as error:
         told = describe_failure(net, error, {})
         raise told if isinstance(told, Unavailable) else in_place(pointer, told.detail, code=told.code) from error
     return tuple(gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in found)
+
+
+def check_gradient(loss: Tensor, pointer: str) -> None:
+    """Raises: Unprocessable `no-gradient`."""
+    if not loss.requires_grad:
+        message = (
+            "The loss depends on no input and no parameter that has a gradient: all of them are frozen or cut off."
+        )
+        raise in_place(pointer, message, code="no-gradient")
 
 
 def _present(gradients: Iterable[tuple[str, Tensor | None]]) -> dict[str, Tensor]:

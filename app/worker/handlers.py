@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from app.architecture import initializers, layers
+from app.architecture import initializers, layers, optimizers
 from app.errors import LabError, Unprocessable
 from app.language import functions
 from app.messages import (
@@ -18,6 +18,7 @@ from app.messages import (
     CompareRevisions,
     DescribeGradients,
     DescribeState,
+    DrawCurve,
     DrawNetwork,
     EditParameter,
     Encoded,
@@ -28,6 +29,7 @@ from app.messages import (
     LoadNetwork,
     LoadTensor,
     MakeTensor,
+    PlanTraining,
     ProveRowWise,
     ReadCatalog,
     ReadHistogram,
@@ -39,6 +41,7 @@ from app.messages import (
     RunBackward,
     RunForward,
     Task,
+    Train,
     WriteSource,
     WriteTensors,
     to_failure,
@@ -61,6 +64,9 @@ from app.worker.placement import load_network, release
 from app.worker.source import write_network_source
 from app.worker.tensor_files import describe_state, keep_tensors, write_tensors
 from app.worker.tensor_making import make_tensor
+from app.worker.training import train
+from app.worker.training_curve import draw_curve
+from app.worker.training_plan import plan_training
 
 
 def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001  # every handler takes a worker
@@ -68,6 +74,8 @@ def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001 
         "layers": layers.catalogue,
         "functions": functions.catalogue,
         "initializers": initializers.catalogue,
+        "optimizers": lambda: optimizers.catalogue("optimizers"),
+        "schedulers": lambda: optimizers.catalogue("schedulers"),
     }
     return Encoded(media_type="application/json", body=orjson.dumps(catalogues[task.kind]()))
 
@@ -79,6 +87,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     CompareRevisions: compare_revisions,
     DescribeGradients: describe_gradients,
     DescribeState: describe_state,
+    DrawCurve: draw_curve,
     DrawNetwork: draw_network,
     KeepTensors: keep_tensors,
     EditParameter: edit_parameter,
@@ -86,6 +95,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ListModules: list_modules,
     ListParameters: list_network_parameters,
     ProveRowWise: prove_row_wise,
+    PlanTraining: plan_training,
     ReadCatalog: read_catalog,
     ReadHistogram: read_histogram,
     ReadParameter: read_parameter,
@@ -97,6 +107,7 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     ReadTensor: read_placed_tensor,
     Release: release,
     RunForward: run_forward,
+    Train: train,
     WriteSource: write_network_source,
     WriteTensors: write_tensors,
 }

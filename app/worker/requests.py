@@ -65,12 +65,13 @@ def read_tensors_of(worker: Worker, value: object, ref: NetworkRef, pointer: str
     if names_artifact(value):
         return read_artifact(worker, ref.network_id, value, pointer)
     if looks_like_tensor(value):
-        return _read_one(worker, value, ref, pointer, move)
+        return read_tensor_of(worker, value, ref, pointer, move)
     assert isinstance(value, dict)
-    return {name: _read_one(worker, part, ref, pointer + pointer_to(name), move) for name, part in value.items()}
+    return {name: read_tensor_of(worker, part, ref, pointer + pointer_to(name), move) for name, part in value.items()}
 
 
-def _read_one(worker: Worker, value: object, ref: NetworkRef, pointer: str, move: bool) -> Tensor:
+def read_tensor_of(worker: Worker, value: object, ref: NetworkRef, pointer: str, move: bool) -> Tensor:
+    """One tensor of a request. Raises as above."""
     if names_artifact(value):
         return read_one(worker, ref.network_id, value, pointer)
     tensor = read_tensor(value, pointer=pointer, dtype=ref.dtype, limits=worker.limits)

@@ -77,6 +77,12 @@ class Residents:
             self._residency.make_room(byte_count, "The network")
             self._add(ref, self._residency.allocate(lambda: module.to(self.device)), entries, byte_count)
 
+    def take(self, ref: NetworkRef) -> LoadedNetwork:
+        """As `find`, for a caller who changes the network: it is no longer here afterwards."""
+        loaded = self.find(ref)
+        self._drop(ref.network_id)
+        return loaded
+
     def _load(self, ref: NetworkRef) -> LoadedNetwork:
         with self._database.reading() as connection:
             resolved = networks.find_resolved(connection, ref.network_id)

@@ -16,7 +16,7 @@ from app.tensors.torch_dtypes import dtype_name, torch_dtype
 
 def keep_state(store: TensorStore, net: nn.Module) -> str:
     """Writes the state_dict of `net` (under every name, tied ones too) and returns the manifest's digest."""
-    return store.put(_state_bytes(net))
+    return store.put(bytes_of_each(net.state_dict()))
 
 
 def read_tensors(store: TensorStore, entries: Mapping[str, StoredTensor], device: torch.device) -> dict[str, Tensor]:
@@ -38,6 +38,7 @@ def read_tensors(store: TensorStore, entries: Mapping[str, StoredTensor], device
     return tensors
 
 
-def _state_bytes(net: nn.Module) -> Iterator[tuple[str, TensorBytes]]:
-    for name, tensor in net.state_dict().items():
+def bytes_of_each(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, TensorBytes]]:
+    """Named tensors as the store takes them."""
+    for name, tensor in tensors.items():
         yield name, TensorBytes(dtype_name(tensor.dtype), tuple(tensor.shape), bytes_of(tensor))

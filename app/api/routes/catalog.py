@@ -1,4 +1,4 @@
-"""What the language and the architectures may use: layers, functions, initializers."""
+"""What the language, the architectures and training may use."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,7 +10,14 @@ from app.api.documentation import ok, problems
 from app.api.json_route import JsonRoute
 from app.api.paging import Page
 from app.api.replies import reply_of_counted_page, reply_of_json
-from app.api.schemas.catalog import FunctionEntry, FunctionPage, InitializerPage, LayerEntry, LayerPage
+from app.api.schemas.catalog import (
+    FunctionEntry,
+    FunctionPage,
+    InitializerPage,
+    LayerEntry,
+    LayerPage,
+    OptimizerPage,
+)
 from app.services.catalog import find_in_catalog, read_catalog
 
 router = APIRouter(prefix="/v1/catalog", tags=["Catalog"], route_class=JsonRoute)
@@ -95,3 +102,33 @@ async def get_function(lab: LabDep, name: FunctionName) -> Response:
 async def list_initializers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
     """Every function of `torch.nn.init` that may give a parameter its first values."""
     return _page(request, page, (await read_catalog(lab, "initializers")).items)
+
+
+@router.get(
+    "/optimizers",
+    operation_id="list_optimizers",
+    summary="List the optimizers",
+    response_model=OptimizerPage,
+    responses={
+        200: ok("The optimizers of torch.optim.", headers=("Link",)),
+        **problems("malformed", "invalid-request", "unavailable"),
+    },
+)
+async def list_optimizers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
+    """Every optimizer that a training may use, with its arguments."""
+    return _page(request, page, (await read_catalog(lab, "optimizers")).items)
+
+
+@router.get(
+    "/schedulers",
+    operation_id="list_schedulers",
+    summary="List the schedulers",
+    response_model=OptimizerPage,
+    responses={
+        200: ok("The schedulers of torch.optim.lr_scheduler.", headers=("Link",)),
+        **problems("malformed", "invalid-request", "unavailable"),
+    },
+)
+async def list_schedulers(lab: LabDep, page: BoundedPageDep, request: Request) -> Response:
+    """Every scheduler of the learning rate, with its arguments; `every` says after what it goes on unless told."""
+    return _page(request, page, (await read_catalog(lab, "schedulers")).items)

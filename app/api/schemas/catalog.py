@@ -27,6 +27,24 @@ class LayerPage(BaseModel):
     next_page_token: NextPageToken
 
 
+class OptimizerEntry(BaseModel):
+    """One class of torch.optim, or one scheduler of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["Adam"])
+    signature: str = Field(description="How it is written.", examples=["SGD(lr=0.001, momentum=0)"])
+    summary: str
+    arguments: dict[str, Any] = Field(description="JSON Schema of its arguments by name.")
+
+
+class OptimizerPage(BaseModel):
+    """Optimizers or schedulers."""
+
+    items: list[OptimizerEntry]
+    next_page_token: NextPageToken
+
+
 class FunctionEntry(BaseModel):
     """One function of the language."""
 

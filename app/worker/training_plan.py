@@ -1,0 +1,94 @@
+"""Planning a run: the request is read, its data kept, and a first batch tried, so that what is wrong is told at once.
+
+The network stays as it was. Called by the handlers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from app.architecture.call import inputs_of
+from app.architecture.layout import Layout
+from app.architecture.optimizers import make_optimizer, make_scheduler
+from app.architecture.untouched import untouched
+from app.errors import NotFound, in_place
+from app.messages import Planned, PlanTraining
+from app.messages.training import TrainingPlan
+from app.store.tensors import StoredTensor
+from app.tensors.strict_json import read_json
+from app.worker.backward import check_gradient, trained_parameters
+from app.worker.context import Worker
+from app.worker.parameters import read_part
+from app.worker.requests import seeded_on
+from app.worker.residents import LoadedNetwork
+from app.worker.training import total_steps
+from app.worker.training_data import Order, samples_of
+from app.worker.training_request import keep_data, plan_of, read_request
+from app.worker.training_steps import Steps
+
+TRIED_SAMPLES = 8  # of the first batch: enough to meet what shapes and names may do wrong
+
+
+def plan_training(worker: Worker, task: PlanTraining) -> Planned:
+    """Checks a request as far as a first batch, and keeps its data in the store.
+
+    Raises: Malformed; Unprocessable with the place in the request.
+    """
+    ref = task.network
+    request = read_request(read_json(task.body))
+    loaded = worker.residents.find(ref)
+    names = [one.name for one in inputs_of(loaded.module)]
+    if not names:
+        raise in_place("/inputs", "This network takes no inputs, so there is nothing to train.", code="bad-arguments")
+    trained = trained_parameters(worker, ref, loaded)
+    frozen = _frozen(worker.layouts.find(ref.network_id), request.frozen, trained)
+    parameters = {name: parameter for name, parameter in trained.items() if name not in frozen}
+    if not parameters:
+        raise in_place("/frozen", "Nothing is left to train: every parameter is frozen.", code="no-gradient")
+    plan = plan_of(request, frozen, task.seed)
+    data, count = keep_data(worker, ref, request, names[0])
+    order = Order(count, plan.batch_size, plan.seed, shuffle=plan.shuffle, drop_last=plan.drop_last)
+    if not order.batches:
+        message = f"{count} samples do not fill one batch of {plan.batch_size}, and `drop_last` drops what is smaller."
+        raise in_place("/batch_size", message, code="bad-request")
+    _try(worker, loaded, plan, parameters, worker.store.manifest(data))
+    return Planned(plan=plan, data=data, samples=count, steps=total_steps(plan.epochs, plan.steps, order.batches))
+
+
+def _frozen(layout: Layout, paths: Sequence[str], trained: Mapping[str, nn.Parameter]) -> list[str]:
+    """The parameters that a list of modules and parameters names, of those that would be trained, by first names."""
+    found: set[str] = set()
+    for number, path in enumerate(paths):
+        try:
+            prefix, _ = layout.module(path)
+            found.update(group.names[0] for _, group in layout.under(prefix))
+        except NotFound:
+            try:
+                found.add(layout.group(layout.canonical(path)).names[0])
+            except NotFound as error:
+                raise in_place(f"/frozen/{number}", error.detail, code="unknown-name") from None
+    return [name for name in trained if name in found]
+
+
+def _try(
+    worker: Worker,
+    loaded: LoadedNetwork,
+    plan: TrainingPlan,
+    parameters: Mapping[str, nn.Parameter],
+    data: Mapping[str, StoredTensor],
+) -> None:
+    """Makes the optimizer and the scheduler, and runs a few samples as far as the loss and the metrics."""
+    device = worker.residents.device
+    optimizer = make_optimizer(plan.optimizer, parameters.values(), worker.limits)
+    if plan.scheduler is not None:
+        make_scheduler(plan.scheduler, optimizer, worker.limits)
+    few = f":{min(TRIED_SAMPLES, plan.batch_size)}"
+    tensors = {name: read_part(worker, stored, few).to(device) for name, stored in data.items()}
+    steps = Steps(loaded.module, parameters.values(), plan, device=device, dtype=loaded.dtype, limits=worker.limits)
+    loaded.set_mode("train")
+    for name, parameter in loaded.module.named_parameters():
+        parameter.requires_grad_(name in parameters)
+    with untouched(loaded.module), seeded_on(plan.seed, device):
+        check_gradient(steps.loss(samples_of(tensors, "").whole()), "/loss")
+        if any(name.startswith("validation.") for name in tensors):
+            steps.look(samples_of(tensors, "validation.").whole())
