@@ -97,6 +97,8 @@ class JobRunner:
                         self._begin(claimed)
                 except LabError as error:  # the database is away: it will be back
                     logger.warning("no job can be claimed: %s", error.detail)
+                except Exception:  # jobs must go on being claimed, whatever went wrong with this one
+                    logger.exception("no job could be claimed, for a reason nobody foresaw")
                 await ear.wait(self._lab.settings.job_poll_seconds)
         self._closed_at = time.monotonic()
 
@@ -118,6 +120,9 @@ class JobRunner:
                         await anyio.to_thread.run_sync(self._forget, limiter=self._threads)
                 except LabError as error:
                     logger.warning("leases cannot be renewed: %s", error.detail)
+                    await asyncio.sleep(self._lab.settings.job_poll_seconds)
+                except Exception:
+                    logger.exception("leases could not be renewed, for a reason nobody foresaw")
                     await asyncio.sleep(self._lab.settings.job_poll_seconds)
                 await asyncio.sleep(QUIET_SECONDS)
                 await ear.wait(max(0.0, min(self._lab.settings.job_poll_seconds, next_beat - time.monotonic())))

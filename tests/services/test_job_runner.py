@@ -533,3 +533,29 @@ def test_a_job_of_another_workspace_does_not_exist(laboratory):
         assert (await cancel_job(laboratory.lab, number)).state == "cancelled"
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("broken", ["claim", "heartbeat", "reap"])
+def test_the_runner_goes_on_after_a_statement_that_fails_in_a_way_nobody_foresaw(laboratory, monkeypatch, broken):
+    works = getattr(leases, broken)
+    failures = [RuntimeError("a slip of ours")]
+
+    def fail_once(*arguments: object, **named: object) -> object:
+        if failures:
+            raise failures.pop()
+        return works(*arguments, **named)
+
+    monkeypatch.setattr(leases, broken, fail_once)
+    laboratory.lab = Laboratory(laboratory.database, laboratory.lab.heads, job_lease_seconds=0.6).lab
+
+    async def slow(job: JobContext) -> Write:
+        await asyncio.sleep(1.2)
+        return writing("once")
+
+    async def scenario() -> None:
+        async with laboratory.running(slow=slow):
+            row = await laboratory.ended(laboratory.add("slow"))
+        assert (row.state, row.attempts) == ("succeeded", 1)
+        assert not failures
+
+    asyncio.run(scenario())
