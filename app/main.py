@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+THREADS = 200  # for what waits for the database: where all writers wait for one lock, readers still go on
+
 
 def create_app(settings: Settings) -> Edge:
     """Makes the whole application. Nothing is opened or started before its lifespan begins.
@@ -66,6 +68,7 @@ def create_app(settings: Settings) -> Edge:
 @asynccontextmanager
 async def running_lab(settings: Settings, pool: WorkerPool) -> AsyncIterator[Lab]:
     """Opens the database and starts the workers; ends both in turn, whatever happened between."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     url = settings.resolved_database_url
     await anyio.to_thread.run_sync(migrate, url)
     database = Database(url)

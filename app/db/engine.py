@@ -1,30 +1,26 @@
 """Connections to the one database, and the one place where anything is committed.
 
 `Database.transaction()` is for writing and `Database.reading()` for a consistent look; both hand out a SQLAlchemy
-connection, end the transaction themselves, and turn the driver's errors into `Unavailable`, `Busy`, `StorageFull` or
+connection, end the transaction themselves, and turn the driver's errors into `Unavailable`, `StorageFull` or
 `Damaged`. SQLite (one file, several processes) and PostgreSQL (psycopg 3) behave alike behind it. Query functions
 live in the modules beside this one; who may use them is the services', the store's and the worker's affair.
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.db.columns import sqlite_utc_after, sqlite_utc_now
+from app.db import sqlite
 from app.db.failures import is_deadlock, is_refused_write, translate
-from app.errors import Busy
+from app.db.postgresql import Server
+from app.errors import Unavailable
 
 T = TypeVar("T")
 
-PAGE_BYTES = 32 * 1024  # 256 MiB of chunks are written several times faster than with SQLite's 4 KiB
-BUSY_SECONDS = 20  # how long a writer waits for the one before it
 DEADLOCKS = 5  # tries of one transaction
 CHECKOUT_SECONDS = 10  # how long a caller waits for a connection of the pool
 
@@ -63,12 +59,15 @@ class Database:
         parsed = normalise_url(url)
         self.url: str = parsed.render_as_string(hide_password=False)
         self.kind: Literal["sqlite", "postgresql"]
+        self.server: Server | None = None  # where a file is not all there is
         if parsed.drivername == "sqlite":
             self.kind = "sqlite"
-            self.engine = _sqlite_engine(parsed, pool_size)
+            self.engine = sqlite.make_engine(parsed, pool_size=pool_size, checkout_seconds=CHECKOUT_SECONDS)
         else:
             self.kind = "postgresql"
-            self.engine = _postgresql_engine(parsed, pool_size)
+            self.server = Server(parsed, application="model-lab", settings=_POSTGRESQL_SESSION)
+            self.engine = _postgresql_engine(parsed, self.server, pool_size)
+        self._pen = sqlite.Pen()
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -77,8 +76,14 @@ class Database:
         On SQLite only one transaction runs at a time (it begins IMMEDIATE), so reading before writing is safe;
         on PostgreSQL the isolation is READ COMMITTED and rows read in order to be changed need `FOR UPDATE`.
         """
-        with _translated(), self.engine.begin() as connection:
-            yield connection
+        if self.kind == "postgresql":
+            with _translated(), self.engine.begin() as connection:
+                yield connection
+            return
+        with _translated(), self._pen.held() as busy_seconds, self.engine.connect() as connection:
+            writer = connection.execution_options(busy_seconds=busy_seconds)
+            with writer.begin():
+                yield writer
 
     def retrying(self, action: Callable[[sa.Connection], T]) -> T:
         """Runs `action` in a transaction, and again if PostgreSQL ends it to resolve a deadlock.
@@ -89,7 +94,7 @@ class Database:
             try:
                 with self.transaction() as connection:
                     return action(connection)
-            except Busy as error:
+            except Unavailable as error:
                 if not is_deadlock(error.__cause__):
                     raise
         with self.transaction() as connection:
@@ -140,68 +145,10 @@ def _translated(*, reading: bool = False) -> Iterator[None]:
         raise meaning from error
 
 
-def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
-        url,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "cached_statements": 512},
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=CHECKOUT_SECONDS,
-    )
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
-    connection.create_function("utc_now", 0, sqlite_utc_now)
-    connection.create_function("utc_after", 1, sqlite_utc_after)
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # counts only before the first table is made
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # likewise: free room can be given back to the disk
-    _use_write_ahead_log(connection)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switches the file to WAL. The switch does not wait for others that are at it too, so it is tried again."""
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        else:
-            if mode == "wal":
-                return
-            if time.monotonic() > give_up:
-                raise sqlite3.OperationalError(f"journal mode stays {mode}; a write-ahead log is needed")
-        time.sleep(0.01)
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    reading = connection.get_execution_options().get("reading", False)
-    driver: Any = connection.connection.driver_connection
-    driver.execute(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _postgresql_engine(url: sa.URL, pool_size: int) -> sa.Engine:
-    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_SESSION.items())
+def _postgresql_engine(url: sa.URL, server: Server, pool_size: int) -> sa.Engine:
     return sa.create_engine(
         url,
-        connect_args={
-            "connect_timeout": 5,
-            "options": options,
-            "application_name": "model-lab",
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,
-        },
+        creator=server.connect,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=CHECKOUT_SECONDS,

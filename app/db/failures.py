@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.errors import Busy, Damaged, LabError, StorageFull, Unavailable
+from app.errors import Damaged, LabError, StorageFull, Unavailable
 
 RETRY_SECONDS = 1
 
@@ -29,14 +29,15 @@ def unavailable() -> Unavailable:
     return Unavailable("The database does not answer; try again.", extra={"retry_after_seconds": RETRY_SECONDS})
 
 
-def busy() -> Busy:
-    return Busy("The database has too much to do at once; try again.", extra={"retry_after_seconds": RETRY_SECONDS})
+def busy() -> Unavailable:
+    message = "The database is held by others for too long; try again."
+    return Unavailable(message, extra={"retry_after_seconds": RETRY_SECONDS})
 
 
-def collected() -> Busy:
+def collected() -> Unavailable:
     """A foreign key was refused: what it means was there when the request began, and was deleted meanwhile."""
     message = "Something that this refers to was deleted meanwhile; try again."
-    return Busy(message, extra={"retry_after_seconds": RETRY_SECONDS})
+    return Unavailable(message, extra={"retry_after_seconds": RETRY_SECONDS})
 
 
 def full() -> StorageFull:
@@ -59,6 +60,12 @@ def translate(error: BaseException) -> LabError | None:
     if lost or _lost_by_psycopg(error):
         return unavailable()
     return None
+
+
+def is_held(error: BaseException) -> bool:
+    """True if another process kept the SQLite file for longer than one was ready to wait."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return isinstance(cause, sqlite3.Error) and (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_BUSY
 
 
 def is_deadlock(error: BaseException | None) -> bool:

@@ -1,9 +1,10 @@
 """Which revision a forward runs on, found in microseconds.
 
-`services` ask this in the event loop for every forward. SQLite: a dictionary, thrown away whenever
-`PRAGMA data_version` says that anybody committed anything; the pragma does not see commits of its own connection, so
-that connection is opened read-only and used for nothing else. PostgreSQL: one indexed read on a connection kept for
-it. Either way an answer is never older than the last commit before the question.
+`services` ask this for every forward. SQLite: in the event loop, a dictionary, thrown away whenever `PRAGMA
+data_version` says that anybody committed anything; the pragma does not see commits of its own connection, so that
+connection is opened read-only and used for nothing else. PostgreSQL: one indexed read on a connection kept for it,
+beside the event loop, for a server may take its time. An answer is never older than the last commit before the
+question.
 """
 
 import sqlite3
@@ -16,8 +17,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from app.db.engine import BUSY_SECONDS, Database, normalise_url
-from app.db.failures import translate, unavailable
+from app.db.engine import Database, normalise_url
+from app.db.failures import busy, is_held, translate, unavailable
+from app.db.postgresql import PatientConnection, Server
 
 _HEAD = """
 SELECT n.id, r.number, r.manifest, n.dtype, n.device, n.batch_size, n.batch_wait_ms
@@ -29,7 +31,8 @@ _BY_ID = _HEAD.format(number="n.head_revision", condition="n.id = {0}")
 _BY_REVISION = _HEAD.format(number="{0}", condition="n.id = {0}")
 
 REMEMBERED = 20_000  # heads; past it the dictionary starts afresh
-PAUSE_SECONDS = 1.0  # after a failed connect, before the next try: a forward must not wait for each
+BUSY_SECONDS = 0.5  # how long a reader of an SQLite file waits for one that has it for itself: all others wait with it
+PAUSE_SECONDS = 1.0  # before the next try after that
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,13 @@ class HeadReader:
     """Finds heads; thread-safe. Make one per process and close it at the end."""
 
     def __init__(self, database: Database) -> None:
-        kind = _SqliteHeads if database.kind == "sqlite" else _PostgresqlHeads
-        self._heads: _Heads = kind(database.url)
+        self._heads: _Heads
+        if database.server is None:
+            self._heads = _SqliteHeads(database.url)
+        else:
+            self._heads = _PostgresqlHeads(database.server)
         self._lock = threading.Lock()
+        self.may_wait = database.server is not None  # for seconds: not to be asked in an event loop
 
     def find(self, workspace: str, name: str) -> Head | None:
         """The head of a network by name, or None if there is none. Raises Unavailable."""
@@ -59,7 +66,7 @@ class HeadReader:
             try:
                 return self._heads.find(workspace, name)
             except (sqlite3.Error, psycopg.Error) as error:
-                self._heads.close()
+                self._heads.lose(error)
                 raise translate(error) or unavailable() from error
 
     def find_revision(self, network_id: str, revision: int) -> Head | None:
@@ -68,7 +75,7 @@ class HeadReader:
             try:
                 return self._heads.find_revision(network_id, revision)
             except (sqlite3.Error, psycopg.Error) as error:
-                self._heads.close()
+                self._heads.lose(error)
                 raise translate(error) or unavailable() from error
 
     def find_by_id(self, network_id: str) -> Head | None:
@@ -77,7 +84,7 @@ class HeadReader:
             try:
                 return self._heads.find_by_id(network_id)
             except (sqlite3.Error, psycopg.Error) as error:
-                self._heads.close()
+                self._heads.lose(error)
                 raise translate(error) or unavailable() from error
 
     def close(self) -> None:
@@ -95,6 +102,10 @@ class _Heads(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    def lose(self, error: Exception) -> None:  # noqa: ARG002  # for those who tell errors apart
+        """Closes a connection that has failed."""
+        self.close()
+
 
 class _SqliteHeads(_Heads):
     def __init__(self, url: str) -> None:
@@ -102,6 +113,7 @@ class _SqliteHeads(_Heads):
         self._connection: sqlite3.Connection | None = None
         self._version: tuple[int] | None = None
         self._known: dict[tuple[str, str], Head] = {}
+        self._next_try = 0.0
 
     def find(self, workspace: str, name: str) -> Head | None:
         connection = self._connection or self._connect()
@@ -127,6 +139,8 @@ class _SqliteHeads(_Heads):
         return _head(connection.execute(_BY_ID.format("?"), (network_id,)).fetchone())
 
     def _connect(self) -> sqlite3.Connection:
+        if time.monotonic() < self._next_try:
+            raise busy()
         self._connection = sqlite3.connect(
             f"file:{quote(self._file)}?mode=ro",
             uri=True,
@@ -143,12 +157,16 @@ class _SqliteHeads(_Heads):
         self._version = None
         self._known.clear()
 
+    def lose(self, error: Exception) -> None:
+        if is_held(error):
+            self._next_try = time.monotonic() + PAUSE_SECONDS
+        self.close()
+
 
 class _PostgresqlHeads(_Heads):
-    def __init__(self, url: str) -> None:
-        self._url = normalise_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection: psycopg.Connection[Any] | None = None
-        self._next_try = 0.0
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection: PatientConnection | None = None
 
     def find(self, workspace: str, name: str) -> Head | None:
         return self._read(_BY_NAME.format("%s"), (workspace, name))
@@ -170,24 +188,8 @@ class _PostgresqlHeads(_Heads):
             return self._read_once(statement, values)
 
     def _read_once(self, statement: str, values: tuple[object, ...]) -> Head | None:
-        connection = self._connection or self._connect()
+        connection = self._connection = self._connection or self._server.connect(autocommit=True)
         return _head(connection.execute(statement, values, prepare=True, binary=True).fetchone())
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        if time.monotonic() < self._next_try:
-            raise psycopg.OperationalError("the database was not there a moment ago")
-        try:
-            self._connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=2,
-                application_name="model-lab heads",
-                options="-c statement_timeout=5s",
-            )
-        except psycopg.Error:
-            self._next_try = time.monotonic() + PAUSE_SECONDS
-            raise
-        return self._connection
 
     def close(self) -> None:
         if self._connection is not None:

@@ -38,7 +38,7 @@ def find_room(database: Database) -> Room | None:
 def shrink(database: Database, *, told: Callable[[int], None] = lambda _: None) -> int:
     """Cuts free pages off the file, `STEP_BYTES` at a time; returns how many bytes. `told` hears of the progress.
 
-    Raises Busy when a writer does not end.
+    Raises Unavailable when a writer does not end.
     """
     given = 0
     with database.outside_transaction() as connection:
@@ -59,7 +59,7 @@ def shrink(database: Database, *, told: Callable[[int], None] = lambda _: None) 
 def rewrite(database: Database) -> None:
     """Writes the whole file anew, without free pages and with the map. Writers wait; the disk needs as much room again.
 
-    Raises StorageFull, Busy.
+    Raises StorageFull, Unavailable.
     """
     with database.outside_transaction() as connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -45,7 +45,7 @@ async def save_artifact(
 ) -> tuple[ArtifactRow, bool]:
     """Puts stored tensors under a name, unless it must be there already; tells as well whether the name is new.
 
-    Raises: Stale, Busy.
+    Raises: Stale, Unavailable.
     """
 
     def save() -> tuple[ArtifactRow, bool]:

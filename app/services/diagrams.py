@@ -21,7 +21,7 @@ async def draw_network(
 
     Raises: NotFound for the network or the path, Unprocessable for the shapes.
     """
-    network = find_reference(lab, name)
+    network = await find_reference(lab, name)
     task = DrawNetwork(
         network=network,
         title=name,

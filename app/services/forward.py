@@ -40,7 +40,7 @@ async def forward(
     Raises: NotFound for the network or the revision; Stale; Forbidden to keep buffers with a key that only reads;
     whatever the network itself meets.
     """
-    network = find_reference(lab, name)
+    network = await find_reference(lab, name)
     task = RunForward(
         network=network,
         body=body,
@@ -72,7 +72,7 @@ async def _keep(lab: Lab, name: str, task: RunForward, updated: Updated, if_matc
                     raise stale(moved) from None
             else:
                 return updated.reply
-            network = find_reference(lab, name)
+            network = await find_reference(lab, name)
             again = msgspec.structs.replace(task, network=network)
             updated = expect(await lab.pool.submit(again, device=network.device), Updated)
     raise too_contended()

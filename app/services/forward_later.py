@@ -32,7 +32,7 @@ class LaterForward(msgspec.Struct, frozen=True):
 async def forward_later(job: JobContext, *, render: Callable[[Encoded], Answer]) -> Write:
     """One attempt. Raises: NotFound, Stale; whatever the network itself meets."""
     asked = job.request(LaterForward)
-    network = job.network()
+    network = await job.network()
     task = RunForward(
         network=network,
         body=await job.body(),

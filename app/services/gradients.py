@@ -75,7 +75,7 @@ async def backward(lab: Lab, name: str, asked: Backward, body: bytes, *, retry: 
     """
 
     async def prepare() -> Write:
-        network = find_reference(lab, name)
+        network = await find_reference(lab, name)
         check_match(name, network.revision, asked.if_match)
         done = expect(await lab.pool.submit(asked.task(network, body), device=network.device), Backpropagated)
         return partial(_keep, name, done, render(done.reply))
@@ -89,7 +89,7 @@ async def backward(lab: Lab, name: str, asked: Backward, body: bytes, *, retry: 
 async def backward_later(job: JobContext, *, render: Render) -> Write:
     """The same as a job."""
     asked = job.request(Backward)
-    network, name = job.network(), job.job.network or ""
+    network, name = await job.network(), job.job.network or ""
     check_match(name, network.revision, asked.if_match)
     task = asked.task(network, await job.body())
     done = expect(await job.submit(task, device=network.device), Backpropagated)
@@ -116,7 +116,7 @@ def _keep(name: str, done: Backpropagated, answer: Answer, connection: Connectio
 
 async def find_gradients(lab: Lab, name: str) -> KeptGradients:
     """The gradients that the network called `name` has. Raises: NotFound for the network, or where it has none."""
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
 
     def find() -> GradientsRow | None:
         with lab.database.reading() as connection:

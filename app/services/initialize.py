@@ -55,7 +55,7 @@ async def initialize_later(job: JobContext, *, render: Render) -> Write:
     work = _working(asked, lambda task, device: job.submit(task, device=device), done)
     name = job.job.network or ""
     return await prepare_revision(
-        name, job.network(), work, lambda row: render(done, row.number), asked.if_match, author=job.job.author
+        name, await job.network(), work, lambda row: render(done, row.number), asked.if_match, author=job.job.author
     )
 
 

@@ -27,7 +27,7 @@ from app.errors import Busy, LabError, NotFound, Unavailable
 from app.messages import NetworkRef, Progress, Reply, Task
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, keep_bytes, read_bytes
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab, ask_heads, in_thread
 
 PROGRESS_SECONDS = 0.5  # between two reports of one job that are written
 
@@ -82,9 +82,9 @@ class JobContext:
 
         return await in_thread(read)
 
-    def network(self) -> NetworkRef:
+    async def network(self) -> NetworkRef:
         """The job's network at its head, whatever it is called by now. Raises: NotFound when it was deleted."""
-        head = self.lab.heads.find_by_id(self.job.network_id or "")
+        head = await ask_heads(self.lab, lambda heads: heads.find_by_id(self.job.network_id or ""))
         if head is None:
             raise NotFound(f"The network {self.job.network!r} was deleted before the job was done.")
         return NetworkRef(head.network_id, head.revision, head.manifest, head.dtype, head.device)

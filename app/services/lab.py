@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+import anyio
 import anyio.to_thread
 
 from app.db.engine import Connection, Database
-from app.db.heads import HeadReader
+from app.db.heads import Head, HeadReader
 from app.db.keys import ROLES, Role
 from app.errors import Forbidden
 from app.observability.meters import Meters
@@ -41,9 +42,10 @@ class Lab:
     """The parts of a running service, as one caller in one workspace has them.
 
     `in_flight` holds the idempotency keys of requests that have not ended, `turns` a lock for each network that is
-    being changed, `catalogs` what workers have told once and for all, `background` what goes on although nobody waits
-    for it. `meters` and `watched` are for whoever watches over the service. `bell` rings when something happened to a
-    job; `stopping` is set when the service is told to end.
+    being changed, `catalogs` what workers have told once and for all, `asking` who waits for the answer to one
+    question about heads, `background` what goes on although nobody waits for it. `meters` and `watched` are for whoever
+    watches over the service. `bell` rings when something happened to a job; `stopping` is set when the service is told
+    to end.
     """
 
     settings: Settings
@@ -56,6 +58,7 @@ class Lab:
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     catalogs: dict[str, object] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    asking: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     meters: Meters = field(default_factory=Meters)
     watched: Watched = field(default_factory=Watched)
     bell: Bell = field(default_factory=Bell)
@@ -80,6 +83,13 @@ async def in_thread(work: Callable[[], ResultT]) -> ResultT:
     A client that leaves does not stop it half-way: a transaction ends by itself.
     """
     return await anyio.to_thread.run_sync(work)
+
+
+async def ask_heads(lab: Lab, question: Callable[[HeadReader], Head | None]) -> Head | None:
+    """Asks for a head: here and now where that takes microseconds, else beside the event loop, one after the other."""
+    if not lab.heads.may_wait:
+        return question(lab.heads)
+    return await anyio.to_thread.run_sync(question, lab.heads, limiter=lab.asking)
 
 
 async def look_up(lab: Lab, query: Callable[[Connection], ResultT]) -> ResultT:

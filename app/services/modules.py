@@ -11,6 +11,6 @@ async def list_modules(lab: Lab, name: str, path: str, media_type: str) -> tuple
 
     Raises: NotFound for the network or the path.
     """
-    network = find_reference(lab, name)
+    network = await find_reference(lab, name)
     task = ListModules(network=network, path=path, accept=media_type)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision

@@ -21,7 +21,7 @@ async def place_network(
     Raises: NotFound, Stale; Unprocessable `unknown-device` unless `fallback` lets a CPU stand in, `limit-exceeded`
     where it does not fit.
     """
-    network = find_reference(lab, name)
+    network = await find_reference(lab, name)
     check_match(name, network.revision, if_match)
     found = await choose_device(lab, device, fallback=fallback, pointer="/device")
     await lab.pool.submit(LoadNetwork(msgspec.structs.replace(network, device=found)), device=found)

@@ -23,7 +23,7 @@ from app.pool.base import expect
 from app.services.architectures import check_dtype, encode_architecture
 from app.services.idempotency import Answer, Retry, Write, answer_once
 from app.services.in_training import check_not_in_training
-from app.services.lab import Lab, in_thread, look_up
+from app.services.lab import Lab, ask_heads, in_thread, look_up
 from app.services.naming import check_name, is_name, made_up_name
 from app.services.placement import choose_device, release
 
@@ -95,7 +95,7 @@ async def _prepare(lab: Lab, request: NetworkRequest, render: Callable[[NetworkR
     dtype = check_dtype(request.dtype)
     original = encode_architecture(request.architecture, lab.settings.limits.architecture_bytes)
     seed = randbits(SEED_BITS) if request.seed is None else request.seed
-    await in_thread(lambda: _check_free(lab, name))
+    await _check_free(lab, name)
     network_id = str(uuid.uuid4())
     task = BuildNetwork(
         workspace=lab.workspace,
@@ -150,7 +150,7 @@ async def clone_network(
         device = None
         if request.device is not None:
             device = await choose_device(lab, request.device, fallback=request.fallback, pointer="/device")
-        await in_thread(lambda: _check_free(lab, new_name))
+        await _check_free(lab, new_name)
         return partial(_clone, lab, name, new_name, device, request, render)
 
     return await answer_once(lab, retry, prepare)
@@ -190,9 +190,9 @@ def _clone(
     return render(row)
 
 
-def _check_free(lab: Lab, name: str) -> None:
+async def _check_free(lab: Lab, name: str) -> None:
     """Tells early that a name is taken; whether it still is free is decided when the network is written."""
-    if lab.heads.find(lab.workspace, name) is not None:
+    if await ask_heads(lab, lambda heads: heads.find(lab.workspace, name)) is not None:
         raise networks.name_taken(name)
 
 

@@ -35,7 +35,7 @@ async def list_parameters(
 
     Raises: NotFound for the network, the revision or the prefix.
     """
-    network = find_reference_at(lab, name, revision)
+    network = await find_reference_at(lab, name, revision)
     task = ListParameters(network=network, prefix=prefix, skip=skip, limit=limit)
     return expect(await lab.pool.submit(task, device=network.device), ParameterList), network
 
@@ -55,7 +55,7 @@ async def read_parameter(
     JSON holds its gradient too; of the two a binary reply holds the one that `of` says. Raises: NotFound for the
     network, the revision, the parameter or the gradient; Unprocessable `bad-index`.
     """
-    network = find_reference_at(lab, name, revision)
+    network = await find_reference_at(lab, name, revision)
     task = ReadParameter(network=network, parameter=parameter, index=index, accept=media_type, of=of)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision
 
@@ -72,7 +72,7 @@ async def read_histogram(
     of: Of = "value",
 ) -> tuple[Encoded, int]:
     """Counts the values of one parameter or buffer, of its gradient, or of a part. Raises as above."""
-    network = find_reference_at(lab, name, revision)
+    network = await find_reference_at(lab, name, revision)
     task = ReadHistogram(network=network, parameter=parameter, index=index, bins=bins, accept=media_type, of=of)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision
 

@@ -2,25 +2,25 @@
 
 from app.db.heads import Head
 from app.messages import Batching, NetworkRef
-from app.services.lab import Lab
+from app.services.lab import Lab, ask_heads
 from app.services.naming import is_name
 from app.services.networks import no_network, no_revision
 
 
-def find_reference(lab: Lab, name: str) -> NetworkRef:
-    """The network's head as a worker needs it. Raises: NotFound."""
-    head = lab.heads.find(lab.workspace, name) if is_name(name) else None
+async def find_reference(lab: Lab, name: str) -> NetworkRef:
+    """The network's head as a worker needs it. Raises: NotFound, Unavailable."""
+    head = await ask_heads(lab, lambda heads: heads.find(lab.workspace, name)) if is_name(name) else None
     if head is None:
         raise no_network(name)
     return _reference(head)
 
 
-def find_reference_at(lab: Lab, name: str, revision: int | None) -> NetworkRef:
-    """A network at one of its revisions, None: the head. Raises: NotFound for either."""
-    head = find_reference(lab, name)
+async def find_reference_at(lab: Lab, name: str, revision: int | None) -> NetworkRef:
+    """A network at one of its revisions, None: the head. Raises: NotFound for either, Unavailable."""
+    head = await find_reference(lab, name)
     if revision is None or revision == head.revision:
         return head
-    found = lab.heads.find_revision(head.network_id, revision)
+    found = await ask_heads(lab, lambda heads: heads.find_revision(head.network_id, revision))
     if found is None:
         raise no_revision(name, revision, head.revision)
     return _reference(found)

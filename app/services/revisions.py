@@ -40,7 +40,7 @@ async def list_revisions(lab: Lab, name: str, *, before: int | None, limit: int)
 
     Raises: NotFound.
     """
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
 
     def read(connection: Connection) -> list[TaggedRevision]:
         rows = revisions.list_page(connection, head.network_id, before=before, limit=limit)
@@ -52,7 +52,7 @@ async def list_revisions(lab: Lab, name: str, *, before: int | None, limit: int)
 
 async def find_revision(lab: Lab, name: str, number: int) -> TaggedRevision:
     """One revision. Raises: NotFound for the network or the revision."""
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
 
     def read(connection: Connection) -> TaggedRevision:
         row = revisions.find(connection, head.network_id, number)
@@ -65,7 +65,7 @@ async def find_revision(lab: Lab, name: str, number: int) -> TaggedRevision:
 
 async def compare_revisions(lab: Lab, name: str, old: int, new: int) -> Encoded:
     """Tells which tensors differ between two revisions, and how far. Raises: NotFound."""
-    before, after = find_reference_at(lab, name, old), find_reference_at(lab, name, new)
+    before, after = await find_reference_at(lab, name, old), await find_reference_at(lab, name, new)
     task = CompareRevisions(old=before, new=after)
     return expect(await lab.pool.submit(task, device=after.device), Encoded)
 
@@ -99,13 +99,13 @@ async def restore_revision(
 
 async def list_checkpoints(lab: Lab, name: str, *, after: str | None, limit: int) -> list[CheckpointRow]:
     """Lists up to `limit` tags in their order, those after the tag `after`. Raises: NotFound."""
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
     return await look_up(lab, partial(checkpoints.list_page, network_id=head.network_id, after=after, limit=limit))
 
 
 async def find_checkpoint(lab: Lab, name: str, tag: str) -> CheckpointRow:
     """One tag. Raises: NotFound."""
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
     row = None
     if _TAG.fullmatch(tag):
         row = await look_up(lab, partial(checkpoints.find, network_id=head.network_id, tag=tag))

@@ -8,6 +8,6 @@ from app.services.references import find_reference_at
 
 async def write_source(lab: Lab, name: str, revision: int | None) -> tuple[Encoded, int]:
     """Writes the network's file; the revision comes with it. Raises: NotFound for either."""
-    network = find_reference_at(lab, name, revision)
+    network = await find_reference_at(lab, name, revision)
     task = WriteSource(network=network, title=name)
     return expect(await lab.pool.submit(task, device=network.device), Encoded), network.revision

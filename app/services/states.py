@@ -68,7 +68,7 @@ class Loaded:
 
 async def find_state(lab: Lab, name: str, prefix: str, revision: int | None) -> State:
     """Finds the tensors of a network or of one of its modules, at its head or at `revision`. Raises: NotFound."""
-    network = await in_thread(lambda: find_reference_at(lab, name, revision))
+    network = await find_reference_at(lab, name, revision)
     entries = await in_thread(lambda: TensorStore(lab.database).manifest(network.manifest))
     tensors = _under(entries, prefix)
     if not tensors:
@@ -91,7 +91,7 @@ async def _describe(lab: Lab, network: NetworkRef, prefix: str) -> StateDescribe
 
 async def find_target(lab: Lab, name: str, prefix: str, if_match: frozenset[str] | None) -> Target:
     """Finds what a file would be loaded into. Raises: NotFound for the network or the prefix; Stale."""
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
     check_match(name, head.revision, if_match)
     return await describe_target(lab, head, prefix)
 

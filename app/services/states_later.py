@@ -39,7 +39,7 @@ async def keep_received(lab: Lab, target: Target, received: Received, asked: Lat
 async def load_later(job: JobContext, *, render: Callable[[Loaded], Answer]) -> Write:
     """One attempt. Raises: NotFound, Stale; Conflict `tied-conflict`; Unprocessable where it does not fit any more."""
     asked = job.request(LaterState)
-    name, head = job.job.network or "", job.network()
+    name, head = job.job.network or "", await job.network()
     manifest = (await job.manifests())[TENSORS]
     tensors = await in_thread(lambda: TensorStore(job.lab.database).manifest(manifest))
     target = await describe_target(job.lab, head, asked.prefix)

@@ -77,7 +77,7 @@ async def start_training(
 
     Raises: NotFound, Stale; Conflict `in-training`; Malformed, Unprocessable with the place in the body.
     """
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
     check_match(name, head.revision, if_match)
     task = PlanTraining(network=head, body=body, seed=randbits(SEED_BITS))
     planned = expect(await lab.pool.submit(task, device=head.device), Planned)
@@ -102,7 +102,7 @@ async def train(job: JobContext, *, render: Render) -> Write:
     """One attempt of a run, from its newest checkpoint on."""
     asked = job.request(Training)
     while True:
-        attempt = _Attempt(job, asked)
+        attempt = _Attempt(job, asked, await job.network())
         try:
             return attempt.finish(await attempt.run(), render)
         except HeadMoved:
@@ -116,12 +116,11 @@ class _Attempt:
 
     job: JobContext
     asked: Training
-    head: NetworkRef = field(init=False)
+    head: NetworkRef
     kept: list[int] = field(default_factory=list)  # revisions of this run
     note: bytes | None = None
 
     def __post_init__(self) -> None:
-        self.head = self.job.network()
         if self.job.resume is None:
             check_match(self.name, self.head.revision, self.asked.if_match)
             return
@@ -210,7 +209,7 @@ async def find_curve(lab: Lab, name: str, job_id: str | None) -> tuple[JobRow, C
 
     Raises: NotFound for the network, for the job, or where it was never trained.
     """
-    head = find_reference(lab, name)
+    head = await find_reference(lab, name)
     if job_id is not None:
         row: JobRow | None = await find_job(lab, job_id)
     else:

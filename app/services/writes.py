@@ -60,9 +60,11 @@ async def write_revision(
     """
 
     async def prepare() -> Write:
-        return await prepare_revision(name, find_reference(lab, name), work, render, if_match, author=lab.caller.name)
+        return await prepare_revision(
+            name, await find_reference(lab, name), work, render, if_match, author=lab.caller.name
+        )
 
-    network_id = find_reference(lab, name).network_id
+    network_id = (await find_reference(lab, name)).network_id
     await look_up(lab, lambda connection: check_not_in_training(connection, network_id, name))
     async with turn(lab, network_id):
         for _ in range(MOST_TRIES):

@@ -67,7 +67,7 @@ _TABLES = (
 def collect(database: Database, grace: timedelta, *, told: Callable[[Collected], None] = lambda _: None) -> Collected:
     """Takes what nobody refers to and nobody has kept for `grace`. `told` hears of the progress now and then.
 
-    A writer that is slower than `grace` may be told to try again. Raises Unavailable, Busy, Damaged.
+    A writer that is slower than `grace` may be told to try again. Raises Unavailable, Damaged.
     """
     with database.reading() as connection:
         oldest = read_clock(connection) - grace

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 import sqlalchemy as sa
 
-from app.errors import Busy
+from app.errors import Unavailable
 from app.store.digests import digest_tensor
 from app.store.rows import Row, execute_many, fetch, fetch_where_in
 from app.store.tensors import StoredTensor
@@ -98,7 +98,7 @@ def keep_patched(connection: sa.Connection, cut: CutTensor, origin: str, changed
     for source in sources:  # the nearer first: what is there already stays
         execute_many(connection, _COPY_TENSOR_CHUNKS, [(key, bytes.fromhex(source))])
     if not _is_whole(connection, stored):
-        raise Busy(f"Tensor {origin} was deleted meanwhile; try again.", extra={"retry_after_seconds": 1})
+        raise Unavailable(f"Tensor {origin} was deleted meanwhile; try again.", extra={"retry_after_seconds": 1})
 
 
 def _is_whole(connection: sa.Connection, stored: StoredTensor) -> bool:

@@ -87,7 +87,7 @@ class TensorStore:
     def keep_manifest(self, entries: Sequence[tuple[str, str]]) -> str:
         """Keeps a manifest of tensors that are stored: (name, tensor digest), in order. Returns its digest.
 
-        Raises Busy if one of them was collected meanwhile.
+        Raises Unavailable if one of them was collected meanwhile.
         """
         digest = digest_manifest(entries)
         self._database.retrying(lambda connection: manifests.keep_manifest(connection, digest, entries))

@@ -23,7 +23,7 @@ HELD_ROWS = 2_000  # tensors and chunks that wait
 class TensorWriter:
     """Writes one tensor after another: `begin`, `feed` as often as bytes come, `end`; and `flush` after the last.
 
-    Not thread-safe, but may be used from one thread after another. Raises StorageFull, Unavailable, Busy.
+    Not thread-safe, but may be used from one thread after another. Raises StorageFull, Unavailable.
     """
 
     def __init__(self, database: Database, chunk_bytes: int = MIB) -> None:

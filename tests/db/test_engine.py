@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from app.db import networks
-from app.db.engine import PAGE_BYTES, Database, normalise_url, ping
+from app.db.engine import Database, normalise_url, ping
+from app.db.sqlite import PAGE_BYTES
 from app.db.tables import networks as networks_table
-from app.errors import Busy, Damaged, StorageFull, Unavailable
+from app.errors import Damaged, StorageFull, Unavailable
 from tests.databases import PostgresqlServer, database_name
 from tests.db.rows import new_network
 
@@ -167,11 +168,11 @@ def test_a_full_disk_is_storage_full_and_reading_goes_on(sqlite_url: str):
 
 
 def test_a_writer_that_waits_too_long_is_told_to_come_back(sqlite_url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.db.engine.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("app.db.sqlite.BUSY_SECONDS", 0.1)
     database = Database(sqlite_url)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Busy), database.transaction():
+    with pytest.raises(Unavailable), database.transaction():
         pass
     other.execute("ROLLBACK")
     other.close()

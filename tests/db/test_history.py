@@ -10,7 +10,7 @@ from app.db import checkpoints, migrations, networks, revisions
 from app.db.engine import Database
 from app.db.migrations import downgrade, is_current, migrate
 from app.db.networks import NetworkRow
-from app.errors import Busy
+from app.errors import Unavailable
 from tests.db.rows import add_network, new_network, next_revision
 
 
@@ -83,7 +83,7 @@ def test_a_tag_is_put_moved_found_listed_and_deleted(database: Database, network
 
 
 def test_a_tag_needs_its_revision(database: Database, network: NetworkRow):
-    with pytest.raises(Busy), database.transaction() as connection:
+    with pytest.raises(Unavailable), database.transaction() as connection:
         checkpoints.put(connection, network.id, "x", 9, None)
 
 

@@ -10,7 +10,7 @@ from app.db.artifacts import NewArtifact
 from app.db.clock import read_clock
 from app.db.engine import Database
 from app.db.tables import revisions as revisions_table
-from app.errors import Busy, Conflict
+from app.errors import Conflict, Unavailable
 from tests.db.rows import MANIFEST, OTHER_MANIFEST, add_network, new_network, next_revision
 
 
@@ -133,7 +133,7 @@ def test_a_revision_needs_a_manifest_that_is_stored(database: Database):
             row = add_network(connection)
             revisions.advance_head(connection, row.id, 1, next_revision(row, 2, manifest="ee" * 32))
 
-    with pytest.raises(Busy, match="deleted meanwhile"):
+    with pytest.raises(Unavailable, match="deleted meanwhile"):
         advance_to_nothing()
     with database.reading() as connection:
         assert networks.find(connection, "main", "net") is None

@@ -4,3 +4,19 @@ notice. Put in by the forge, by name."""
 from collections.abc import Callable
 
 SWITCHES: dict[str, Callable[[], None]] = {}
+
+
+def switch(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        SWITCHES[name] = function
+        return function
+
+    return register
+
+
+@switch("short patience")
+def wait_for_locks_only_briefly() -> None:
+    """No protection: a writer is told sooner that the database is held by others."""
+    from app.db import sqlite
+
+    sqlite.BUSY_SECONDS = 2

@@ -205,7 +205,7 @@ def test_an_attempt_whose_head_moved_is_made_again_on_the_new_head(laboratory):
     seen: list[int] = []
 
     async def kind(job: JobContext) -> Write:
-        head = job.network()
+        head = await job.network()
         seen.append(head.revision)
 
         def write(connection: Connection) -> Answer:

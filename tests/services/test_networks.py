@@ -56,7 +56,7 @@ def test_a_workspace_does_not_see_anothers_networks(lab):
         with pytest.raises(NotFound):
             await find_network(other, "mine")
         with pytest.raises(NotFound):
-            find_reference(other, "mine")
+            await find_reference(other, "mine")
         with pytest.raises(NotFound):
             await delete_network(other, "mine", None)
         assert await list_networks(other, after=None, limit=10) == []
@@ -70,13 +70,13 @@ def test_a_workspace_does_not_see_anothers_networks(lab):
 def test_a_reference_follows_every_commit(lab):
     async def scene() -> None:
         await create(lab, "moving")
-        assert find_reference(lab, "moving").device == "cpu:0"
+        assert (await find_reference(lab, "moving")).device == "cpu:0"
         with lab.database.transaction() as connection:
             networks.update(connection, "default", "moving", device="cpu:7")
-        assert find_reference(lab, "moving").device == "cpu:7"
+        assert (await find_reference(lab, "moving")).device == "cpu:7"
         await delete_network(lab, "moving", None)
         with pytest.raises(NotFound):
-            find_reference(lab, "moving")
+            await find_reference(lab, "moving")
 
     asyncio.run(scene())
 
@@ -100,7 +100,7 @@ def test_names_that_nothing_can_have_never_reach_the_database(lab):
             with pytest.raises(NotFound):
                 await find_network(lab, name)
             with pytest.raises(NotFound):
-                find_reference(lab, name)
+                await find_reference(lab, name)
             with pytest.raises(NotFound):
                 await delete_network(lab, name, None)
 

@@ -14,7 +14,7 @@ from app.db.artifacts import NewArtifact
 from app.db.clock import read_clock
 from app.db.engine import Database
 from app.db.jobs import NewJob
-from app.errors import Busy
+from app.errors import Unavailable
 from app.services.jobs import forget_ended_jobs
 from app.store import collect as collect_module
 from app.store.collect import Collected, collect
@@ -91,11 +91,11 @@ def test_a_writer_whose_chunks_were_collected_is_told_to_try_again(database, sto
     assert collect(database, NOW).chunks == 1
     writer.feed(os.urandom(64))
     writer.end()
-    with pytest.raises(Busy, match="deleted meanwhile"):
+    with pytest.raises(Unavailable, match="deleted meanwhile"):
         writer.flush()
     gone = store.put([("a", tensor(os.urandom(10)))])
     collect(database, NOW)
-    with pytest.raises(Busy):
+    with pytest.raises(Unavailable):
         save(database, "x", gone)
     assert list(Verifier(database).run()) == []
 
@@ -123,7 +123,7 @@ def run_writers(
                 chosen = {f"t{i}": choose.choice(contents) for i in range(choose.randrange(1, 4))}
                 try:
                     save(database, name, store.put((key, tensor(data)) for key, data in chosen.items()))
-                except Busy:
+                except Unavailable:
                     counts["refused"] += 1
                     continue
                 left[name] = chosen

@@ -103,7 +103,7 @@ async def _accept(scope: Scope, lab: Lab, name: str, asked: LaterForward, body: 
     key = read_idempotency_key(header(scope["headers"], b"idempotency-key"))
     target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
     retry = None if key is None else await in_thread(lambda: retry_of(key, "POST", target, body))
-    wanted = JobRequest("forward", asked, find_reference(lab, name), name, later.priority, body=body)
+    wanted = JobRequest("forward", asked, await find_reference(lab, name), name, later.priority, body=body)
     return await accept_job(lab, wanted, retry, answer_accepted)
 
 

@@ -140,7 +140,7 @@ async def run(
     asked = Backward(content_type_of(request), media_type, loss, mode, seed, revision, accumulate, if_match)
     body = await request.body()
     if later is not None:
-        head = find_reference(lab, name)
+        head = await find_reference(lab, name)
         check_match(name, head.revision, if_match)
         wanted = JobRequest("backward", asked, head, name, later.priority, body=body)
         return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))

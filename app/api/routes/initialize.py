@@ -84,7 +84,7 @@ async def initialize(
     changed. Constants and other buffers are left alone."""
     asked = ask_initialization(lab, body.rules, body.seed, if_match)
     if later is not None:
-        head = find_reference(lab, name)
+        head = await find_reference(lab, name)
         check_match(name, head.revision, if_match)
         wanted = JobRequest("initialize", asked, head, name, later.priority)
         return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
