@@ -18,6 +18,7 @@ crosses the process boundary as a `Failure` (see `to_failure`), so it reads the 
     ├── Unavailable          a part that is needed is away                  unavailable, ...
     ├── DeadlineExceeded     it ran longer than it may                      deadline-exceeded
     ├── StorageFull          no room to keep it                             storage-full
+    ├── OutOfMemory          no room on the device to compute it            out-of-memory
     └── Damaged              stored bytes do not match their digest         damaged-data
 """
 
@@ -114,6 +115,10 @@ class DeadlineExceeded(LabError):
 
 class StorageFull(LabError):
     code = "storage-full"
+
+
+class OutOfMemory(LabError):
+    code = "out-of-memory"
 
 
 class Damaged(LabError):

@@ -37,6 +37,7 @@ STATUS: dict[type[LabError], int] = {
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.StorageFull: 507,
+    errors.OutOfMemory: 507,
 }
 
 

@@ -235,6 +235,12 @@ _CODES = (
     ),
     ProblemCode("worker-died", 503, "The worker died", "Two workers ended while running this; it may be too big."),
     ProblemCode("deadline-exceeded", 504, "It ran too long", "It was stopped at the operator's deadline."),
+    ProblemCode(
+        "out-of-memory",
+        507,
+        "The device has no memory for it",
+        "It did not fit although all else that lay there was sent away. Send less at once, or use a larger device.",
+    ),
     ProblemCode("storage-full", 507, "There is no room to keep it", "Reads are still served."),
 )
 

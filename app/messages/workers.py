@@ -26,6 +26,12 @@ class Ready(Message, frozen=True):
     budget_bytes: int  # of networks and tensors that it keeps on its device
 
 
+class Retiring(Message, frozen=True):
+    """Last message from a worker that ends by itself because it can do no more: no task is to blame for that."""
+
+    reason: str
+
+
 class Progress(Message, frozen=True, omit_defaults=True):
     """How far a task has come, sent while it runs; its reply still follows."""
 

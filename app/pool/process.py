@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from app.messages import FrameReader, Holding, Lane, Progress, Ready, Reply, Start, Task, Withdrawals, frame
+from app.messages import FrameReader, Holding, Lane, Progress, Ready, Reply, Retiring, Start, Task, Withdrawals, frame
 from app.messages.withdrawals import SIGNAL
 from app.settings import Settings
 
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 SOCKET_BUFFER_BYTES = 2**20
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
+
+
+Word = Reply | Ready | Progress | Holding | Retiring
 
 
 class Owner(Protocol):
@@ -38,6 +41,8 @@ class Owner(Protocol):
 
     def worker_answered(self, sequence: int, reply: Reply) -> None: ...
 
+    def worker_retires(self, retiring: Retiring) -> None: ...
+
     def worker_died(self, reason: str) -> None:
         """Called once, when it has gone for whatever cause."""
 
@@ -47,7 +52,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._reader: FrameReader[Reply | Ready | Progress | Holding] = FrameReader(Reply | Ready | Progress | Holding)
+        self._reader: FrameReader[Word] = FrameReader(Word)
         self._withdrawals: Withdrawals | None = None
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
@@ -141,6 +146,8 @@ class WorkerProcess(asyncio.Protocol):
                     self._owner.worker_holds(message)
                 elif isinstance(message, Ready):
                     self._owner.worker_ready(message)
+                elif isinstance(message, Retiring):
+                    self._owner.worker_retires(message)
                 else:
                     self._owner.worker_answered(sequence, message)
         except (msgspec.DecodeError, msgspec.ValidationError):

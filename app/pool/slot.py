@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
-from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Task
+from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Retiring, Task
 from app.messages.withdrawals import MOST_HELD
 from app.pool.base import WorkerInfo, WorkerState
 from app.pool.process import WorkerProcess
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # after so many a task is not tried again
 AWAKE_SECONDS = 0.0003  # most that a lone request's reply is waited for awake; longer ones gain nothing
 ROOM_TO_WAIT_AWAKE = len(os.sched_getaffinity(0)) > 1  # on one core the worker needs the time itself
+LONGEST_START_SECONDS = 180.0  # loading PyTorch from a cold disk takes a minute; longer is for ever
 SLOW_START_SECONDS = 5.0  # longest wait before the next try when workers die while starting, again and again
 
 
@@ -57,6 +58,8 @@ class Slot:
         self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
         self._deaths_while_starting = 0
         self._kill_reason: LabError | None = None
+        self._retires = False  # the worker ends by itself, and takes no more tasks
+        self._started_at = time.monotonic()
         self._stopping = False
         self._process: WorkerProcess | None = None
         self._residents: dict[tuple[ResidentKind, str], Resident] = {}
@@ -89,6 +92,8 @@ class Slot:
 
     async def start(self) -> None:
         self.state = "starting"
+        self._retires = False
+        self._started_at = time.monotonic()
         self._process = WorkerProcess(self)
         await self._process.start(self.device, self.lane, self._settings)
 
@@ -134,6 +139,10 @@ class Slot:
             logger.warning("killing %s: a task ran past its deadline", self.name)
             assert self._process is not None
             self._process.kill()
+        if self.state == "starting" and now - self._started_at > LONGEST_START_SECONDS and self._process is not None:
+            logger.warning("killing %s: it does not come up", self.name)
+            self._started_at = now
+            self._process.kill()
 
     async def stop(self, timeout_seconds: float) -> None:
         """Lets the worker finish what it holds for a while and ends it; what is left is `Unavailable`."""
@@ -149,7 +158,7 @@ class Slot:
 
     def _send_ahead(self) -> None:
         """Gives the worker a few tasks to go on with."""
-        while self.state == "ready" and len(self._held) < MOST_HELD and self._waiting:
+        while self.state == "ready" and not self._retires and len(self._held) < MOST_HELD and self._waiting:
             pending = self._waiting.popleft()
             sequence = next(self._sequences)
             if not self._held:
@@ -205,6 +214,10 @@ class Slot:
             pending.future.set_result(reply)
         self._send_ahead()
 
+    def worker_retires(self, retiring: Retiring) -> None:
+        logger.warning("%s ends: %s", self.name, retiring.reason)
+        self._retires = True
+
     def worker_died(self, reason: str) -> None:
         was_ready = self.state == "ready"
         self.state = "dead"
@@ -215,9 +228,9 @@ class Slot:
             return
         logger.warning("%s died: %s", self.name, reason)
         self._restarts += 1
-        if was_ready:
+        if was_ready and not self._retires:
             self._blame_head(killed_for, reason)
-        else:
+        elif not was_ready:
             self._deaths_while_starting += 1
         self._waiting.extendleft(reversed([held for held in self._held.values() if not held.future.done()]))
         self._held.clear()

@@ -1,4 +1,4 @@
-"""One function per kind of task; `answer` picks it and turns a `LabError` into a `Failure`.
+"""One function per kind of task; `answer` picks it and turns what it raises into a `Failure`.
 
 Called by `process.py`. The work itself is in the files beside this one.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from app.architecture import initializers, layers, optimizers
-from app.errors import LabError, Unprocessable
+from app.errors import LabError
 from app.language import functions
 from app.messages import (
     BuildNetwork,
@@ -44,7 +44,6 @@ from app.messages import (
     Train,
     WriteSource,
     WriteTensors,
-    to_failure,
 )
 from app.worker.architectures import build_network, check_architecture, check_block_definition
 from app.worker.backward import run_backward
@@ -53,6 +52,7 @@ from app.worker.context import Worker
 from app.worker.diagrams import draw_network
 from app.worker.differences import compare_revisions
 from app.worker.edits import edit_parameter, replace_parameter
+from app.worker.failures import describe, may_be_cured
 from app.worker.forward import run_forward
 from app.worker.gradients import describe_gradients
 from app.worker.histogram import read_histogram
@@ -79,6 +79,8 @@ def read_catalog(worker: Worker, task: ReadCatalog) -> Encoded:  # noqa: ARG001 
     }
     return Encoded(media_type="application/json", body=orjson.dumps(catalogues[task.kind]()))
 
+
+FORESEEN = (LabError, RuntimeError, MemoryError)
 
 HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     BuildNetwork: build_network,
@@ -114,13 +116,21 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
 
 
 def answer(worker: Worker, task: Task) -> Reply:
-    """Runs a task; what a person can do something about comes back as a `Failure`."""
+    """Runs a task; what a person can do something about comes back as a `Failure`.
+
+    A task that finds no memory while others' networks lie there runs once more without them.
+    """
     try:
-        return HANDLERS[type(task)](worker, task)
-    except LabError as error:
-        return to_failure(error)
-    except (MemoryError, RecursionError) as error:
-        message = "It needs more memory than a worker may take."
-        if isinstance(error, RecursionError):
-            message = "It is nested too deeply."
-        return to_failure(Unprocessable(message, code="limit-exceeded"))
+        return _run(worker, task)
+    except FORESEEN as error:
+        if not may_be_cured(worker, error):
+            return describe(worker, error)
+    worker.residency.clear()
+    try:
+        return _run(worker, task)
+    except FORESEEN as error:
+        return describe(worker, error)
+
+
+def _run(worker: Worker, task: Task) -> Reply:
+    return HANDLERS[type(task)](worker, task)

@@ -15,6 +15,8 @@ MEMORY_SHARE = 0.8  # of the machine's memory, for all CPU workers together
 RESIDENT_SHARE = 0.6  # of a device's memory, for what stays there between calls
 CPU_RESIDENT_BYTES = 6 * GIB
 
+ASKED = re.compile(r"tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)", re.IGNORECASE)
+UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _FULL = re.compile(r"can't allocate memory|not enough memory|out of memory|alloc_cpu")
 
 
@@ -25,14 +27,21 @@ def address_space(device: str, settings: Settings) -> int:
     return settings.worker_memory_bytes or int(machine_bytes * MEMORY_SHARE / workers)
 
 
+def capacity(device: str, settings: Settings) -> int:
+    """The bytes that a worker could take if nothing else were there."""
+    if device.startswith("cpu"):
+        return address_space(device, settings)
+    _, total = torch.cuda.mem_get_info(device)
+    return total
+
+
 def resident_budget(device: str, settings: Settings) -> int:
     """The bytes of networks and tensors that one worker keeps on its device."""
     if settings.resident_bytes is not None:
         return settings.resident_bytes
     if device.startswith("cpu"):
-        return min(CPU_RESIDENT_BYTES, int(address_space(device, settings) * RESIDENT_SHARE))
-    _, total = torch.cuda.mem_get_info(device)
-    return int(total * RESIDENT_SHARE / (1 + settings.job_workers))
+        return min(CPU_RESIDENT_BYTES, int(capacity(device, settings) * RESIDENT_SHARE))
+    return int(capacity(device, settings) * RESIDENT_SHARE / (1 + settings.job_workers))
 
 
 def is_full(error: BaseException) -> bool:
@@ -40,6 +49,20 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _FULL.search(str(error)) is not None
+
+
+def lack_of_memory(error: BaseException) -> BaseException | None:
+    """The error that says that there is no memory left, among `error` and what caused it."""
+    cause: BaseException | None = error
+    while cause is not None and not is_full(cause):
+        cause = cause.__cause__
+    return cause
+
+
+def bytes_asked(error: BaseException) -> int | None:
+    """How many bytes could not be had, as far as PyTorch tells."""
+    asked = ASKED.search(str(error))
+    return int(float(asked[1]) * UNITS[asked[2].lower()]) if asked else None
 
 
 def give_back(device: torch.device) -> None:

@@ -20,9 +20,10 @@ import time
 import torch
 
 from app.db.engine import Database
-from app.messages import Failure, FrameReader, Lane, Ready, Reply, Start, Task, Withdrawals, frame
+from app.messages import Failure, FrameReader, Lane, Ready, Reply, Retiring, Start, Task, Withdrawals, frame
 from app.settings import Settings
 from app.worker.context import Worker
+from app.worker.failures import DEVICE_FAILED
 from app.worker.handlers import answer
 from app.worker.memory import address_space
 from app.worker.turn import Turn, Withdrawn
@@ -82,6 +83,9 @@ def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker:
             if worker.residency.changed:
                 connection.sendall(frame(0, worker.residency.changes()))
             connection.sendall(frame(sequence, reply))  # at once: the pool must know what runs now
+            if isinstance(reply, Failure) and reply.code == DEVICE_FAILED:
+                connection.sendall(frame(0, Retiring(reason=reply.detail)))
+                return
 
 
 def _receive(connection: socket.socket, buffer: memoryview) -> int:

@@ -87,10 +87,19 @@ class Residency:
         except (MemoryError, RuntimeError) as error:
             if not is_full(error) or not self._held:
                 raise
+        self.clear()
+        return make()
+
+    def clear(self) -> None:
+        """Lets everybody go."""
         while self._held:
             self._evict()
         self._give_back()
-        return make()
+
+    @property
+    def byte_count(self) -> int:
+        """What the residents take."""
+        return self._byte_count
 
     def drop(self, key: Key) -> int:
         """Lets a resident go and tells its bytes; 0 where it was not here."""

@@ -33,6 +33,19 @@ def spin(steps: int) -> CheckArchitecture:
 
 
 FOREVER = 10**9
+POISON = """
+import sys
+if "app.worker.process" in sys.orig_argv:
+    import torch
+    from app.messages import Release
+    from app.worker.handlers import HANDLERS
+    release = HANDLERS[Release]
+    def poisoned(worker, task):
+        if task.networks == ["poison"]:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+        return release(worker, task)
+    HANDLERS[Release] = poisoned
+"""
 
 
 class WorkerPoolContract:
@@ -291,6 +304,30 @@ class WorkerPoolContract:
                 await job
             assert caught.value.code == "worker-died"
             assert (await behind).parameter_count > 0
+
+        self.run(tmp_path, scenario)
+
+    def test_a_worker_whose_device_failed_is_replaced_and_the_tasks_behind_are_not_to_blame(
+        self, tmp_path, monkeypatch
+    ):
+        (tmp_path / "sitecustomize.py").write_text(POISON)
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+        async def scenario(pool):
+            for lane in ("requests", "jobs"):
+                await pool.submit(check(), lane=lane)
+                before = pool.workers()[-1]
+                poison = asyncio.ensure_future(pool.submit(Release(networks=["poison"]), lane=lane))
+                behind = [asyncio.ensure_future(pool.submit(check(), lane=lane)) for _ in range(3)]
+                with pytest.raises(Unavailable) as caught:
+                    await poison
+                assert caught.value.code == "device-failed"
+                assert "device-side assert" in caught.value.detail
+                for neighbour in behind:
+                    assert (await neighbour).parameter_count > 0
+                after = pool.workers()[-1]
+                assert after.pid != before.pid
+                assert after.restarts == 1
 
         self.run(tmp_path, scenario)
 

@@ -1,5 +1,7 @@
 """Time, memory and disk that run out: a clear answer, and the service goes on."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -38,6 +40,42 @@ def test_a_network_without_end_is_stopped_and_its_neighbours_are_answered(tmp_pa
         assert DEADLINE_SECONDS <= stopped.elapsed.total_seconds() < DEADLINE_SECONDS + 5
         assert all(gives(one.result(), numbers(1)) for one in behind)
         assert [worker["restarts"] for worker in conditions.workers(client)] == [1, 0]
+
+
+def test_a_worker_that_hangs_is_replaced_and_those_behind_it_are_answered(tmp_path: Path) -> None:
+    with (
+        start_service(tmp_path, env={"MODEL_LAB_DEADLINE_SECONDS": "6"}) as service,
+        service.client() as client,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        assert create(client, "steady", 3).status_code == 201
+        pid = int(conditions.workers(client)[0]["pid"])
+        os.kill(pid, signal.SIGSTOP)
+        hung = threads.submit(forward, client, "steady")
+        time.sleep(5)  # those who come now wait for the kill and for the successor
+        behind = [threads.submit(forward, client, "steady") for _ in range(5)]
+        assert (hung.result().status_code, hung.result().json()["code"]) == (504, "deadline-exceeded")
+        assert not conditions.is_alive(pid)
+        conditions.wait_until_ready(client)
+        assert gives(forward(client, "steady"), numbers(3))
+        for one in behind:  # on a machine that is busy the successor may come too late for them
+            assert gives(one.result(), numbers(3)) or conditions.is_clear_absence(one.result())
+
+
+def test_more_than_may_wait_are_told_at_once_to_come_back(tmp_path: Path) -> None:
+    with (
+        start_service(tmp_path, env={"MODEL_LAB_QUEUE_LENGTH": "4"}) as service,
+        service.client() as client,
+        ThreadPoolExecutor(20) as threads,
+    ):
+        conditions.slow_network(client, "slow", steps=100)
+        replies = list(threads.map(lambda _: forward(client, "slow", conditions.MATRIX), range(20)))
+        refused = [reply for reply in replies if reply.status_code != 200]
+        assert refused
+        assert {(reply.status_code, reply.json()["code"]) for reply in refused} == {(429, "busy")}
+        assert all(int(reply.headers["retry-after"]) >= 1 for reply in refused)
+        assert len(replies) - len(refused) >= 4
+        assert forward(client, "slow", conditions.MATRIX).status_code == 200
 
 
 def test_a_forward_that_asks_for_too_much_memory_is_refused_and_the_worker_lives(tmp_path: Path) -> None:
