@@ -123,7 +123,7 @@ def answer(worker: Worker, task: Task) -> Reply:
     try:
         return _run(worker, task)
     except FORESEEN as error:
-        if not may_be_cured(worker, error):
+        if isinstance(task, Train) or not may_be_cured(worker, error):  # a training has told of its first steps
             return describe(worker, error)
     worker.residency.clear()
     try:
