@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         None, description="address space of a CPU worker beyond what it starts with"
     )
     job_workers: int = Field(1, ge=1, description="processes for jobs on each device, started when there is a job")
+    spare_workers: int = Field(1, ge=0, description="processes that wait with PyTorch loaded to replace one that dies")
     job_idle_seconds: float = Field(60.0, gt=0, description="how long a process for jobs waits for the next one")
     resident_bytes: int | None = Field(
         None,

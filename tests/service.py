@@ -63,7 +63,7 @@ def start_service(folder: Path, *arguments: str, env: Mapping[str, str] | None =
         service.stop()
 
 
-CALM = {"MODEL_LAB_WORKER_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CALM = {"MODEL_LAB_WORKER_THREADS": "1", "OMP_NUM_THREADS": "1", "MODEL_LAB_SPARE_WORKERS": "0"}
 
 
 def next_log(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from app.pool.base import Measurement, WorkerInfo, WorkerPool
 from app.pool.devices import chosen_devices
 from app.pool.hardware import measure
 from app.pool.slot import Slot
+from app.pool.spares import Spares
 from app.settings import Settings
 
 SWEEP_SECONDS = 0.1  # how often deadlines are looked at
@@ -25,7 +26,10 @@ class LocalPool(WorkerPool):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         names = chosen_devices(settings.devices)
-        self._slots = {name: Slot(f"worker-{index}", name, "requests", settings) for index, name in enumerate(names)}
+        self._spares = Spares(settings.spare_workers)
+        self._slots = {
+            name: Slot(f"worker-{index}", name, "requests", settings, self._spares) for index, name in enumerate(names)
+        }
         self._job_slots: dict[str, list[Slot]] = {name: [] for name in names}
         self._sweeper: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()  # idle workers on their way out
@@ -38,7 +42,8 @@ class LocalPool(WorkerPool):
     async def stop(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
-        await asyncio.gather(*(slot.stop(self._settings.drain_seconds) for slot in self._all()), *self._ending)
+        stopping = (slot.stop(self._settings.drain_seconds) for slot in self._all())
+        await asyncio.gather(*stopping, *self._ending, self._spares.stop())
 
     async def submit(
         self,
@@ -100,7 +105,7 @@ class LocalPool(WorkerPool):
         numbers = {slot.name for slot in slots}
         first = self._slots[name].name
         free = next(n for n in range(len(slots) + 1) if f"{first}-jobs-{n}" not in numbers)
-        slot = Slot(f"{first}-jobs-{free}", name, "jobs", self._settings)
+        slot = Slot(f"{first}-jobs-{free}", name, "jobs", self._settings, self._spares)
         slots.append(slot)
         try:
             await slot.start()
@@ -116,6 +121,8 @@ class LocalPool(WorkerPool):
             now = time.monotonic()
             for slot in self._all():
                 slot.sweep(now)
+            if not any(slot.state == "starting" for slot in self._all()):
+                await self._spares.fill(now)
             for slots in self._job_slots.values():
                 for slot in [slot for slot in slots if self._is_idle(slot, now)]:
                     slots.remove(slot)

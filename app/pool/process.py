@@ -48,10 +48,10 @@ class Owner(Protocol):
 
 
 class WorkerProcess(asyncio.Protocol):
-    """A spawned worker and the stream to it."""
+    """A spawned worker and the stream to it: first `spawn`, and when it is known what it is to be, `begin`."""
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+    def __init__(self) -> None:
+        self._owner: Owner | None = None  # before `begin` there is nothing to tell
         self._reader: FrameReader[Word] = FrameReader(Word)
         self._withdrawals: Withdrawals | None = None
         self._transport: asyncio.Transport | None = None
@@ -62,8 +62,12 @@ class WorkerProcess(asyncio.Protocol):
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self, device: str, lane: Lane, settings: Settings) -> None:
-        """Spawns the process and says what it is; it is ready when its owner is told so."""
+    @property
+    def is_there(self) -> bool:
+        return self._transport is not None
+
+    async def spawn(self) -> None:
+        """Starts the process, which loads PyTorch and waits. Raises: OSError."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
@@ -82,6 +86,10 @@ class WorkerProcess(asyncio.Protocol):
         self._socket = ours.dup()  # the transport closes its own when it likes
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self, sock=ours)
+
+    def begin(self, owner: Owner, device: str, lane: Lane, settings: Settings) -> None:
+        """Says what it is; it is ready when its owner is told so."""
+        self._owner = owner
         self.send(0, Start(device=device, lane=lane, settings=settings.model_dump_json().encode()))
 
     def send(self, sequence: int, message: Task | Start) -> None:
@@ -138,18 +146,20 @@ class WorkerProcess(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
+        owner = self._owner
+        assert owner is not None, "a worker speaks when it is spoken to"
         try:
             for sequence, message in self._reader.feed(data):
                 if isinstance(message, Progress):
-                    self._owner.worker_told(sequence, message)
+                    owner.worker_told(sequence, message)
                 elif isinstance(message, Holding):
-                    self._owner.worker_holds(message)
+                    owner.worker_holds(message)
                 elif isinstance(message, Ready):
-                    self._owner.worker_ready(message)
+                    owner.worker_ready(message)
                 elif isinstance(message, Retiring):
-                    self._owner.worker_retires(message)
+                    owner.worker_retires(message)
                 else:
-                    self._owner.worker_answered(sequence, message)
+                    owner.worker_answered(sequence, message)
         except (msgspec.DecodeError, msgspec.ValidationError):
             logger.exception("worker %s sent bytes that are no reply; killing it", self.pid)
             self.kill()
@@ -168,7 +178,8 @@ class WorkerProcess(asyncio.Protocol):
         process = self._process
         assert process is not None
         await self.wait(LAST_WORDS_SECONDS)  # a worker without its socket is of no use
-        self._owner.worker_died(_describe_exit(process.wait()))
+        if self._owner is not None:
+            self._owner.worker_died(_describe_exit(process.wait()))
 
 
 def _describe_exit(status: int) -> str:

@@ -18,6 +18,7 @@ from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, Reside
 from app.messages.withdrawals import MOST_HELD
 from app.pool.base import WorkerInfo, WorkerState
 from app.pool.process import WorkerProcess
+from app.pool.spares import Spares
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class _Pending:
 class Slot:
     """One device and lane. A worker answers in order, so the oldest task that it holds is the one that runs."""
 
-    def __init__(self, name: str, device: str, lane: Lane, settings: Settings) -> None:
+    def __init__(self, name: str, device: str, lane: Lane, settings: Settings, spares: Spares) -> None:
         self.name = name
         self.device = device
         self.lane = lane
@@ -53,6 +54,7 @@ class Slot:
         self._held: dict[int, _Pending] = {}  # by sequence, the oldest first: sent to the worker
         self._waiting: deque[_Pending] = deque()  # behind those; can still be taken back
         self._settings = settings
+        self._spares = spares
         self._sequences = itertools.count(1)  # without gaps among those held
         self._head_since = 0.0  # when the first of `_held` began to run
         self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
@@ -94,8 +96,8 @@ class Slot:
         self.state = "starting"
         self._retires = False
         self._started_at = time.monotonic()
-        self._process = WorkerProcess(self)
-        await self._process.start(self.device, self.lane, self._settings)
+        self._process = await self._spares.take()
+        self._process.begin(self, self.device, self.lane, self._settings)
 
     async def run(self, task: Task, deadline_seconds: float, on_progress: Callable[[Progress], None] | None) -> Reply:
         """Puts a task into the queue and waits for its reply. Cancelling takes it back, or breaks it off."""

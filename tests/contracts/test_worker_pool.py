@@ -15,6 +15,7 @@ import pytest
 from app.db.migrations import migrate
 from app.errors import Busy, Conflict, DeadlineExceeded, Unavailable, Unprocessable
 from app.messages import CheckArchitecture, Checked, KeepTensors, Kept, Progress, Release, Released, ShapeSpec
+from app.pool import spares
 from app.pool.base import WorkerPool
 from app.pool.local import LocalPool
 from app.settings import Limits, Settings
@@ -55,7 +56,7 @@ class WorkerPoolContract:
         raise AssertionError("say how the pool is made")
 
     def run(self, tmp_path, scenario: Callable[[WorkerPool], Awaitable[None]], **changes: object) -> None:
-        settings = Settings(data_dir=tmp_path, limits=Limits(loop_steps=FOREVER), **changes)
+        settings = Settings(data_dir=tmp_path, limits=Limits(loop_steps=FOREVER), **{"spare_workers": 0, **changes})
         migrate(settings.resolved_database_url)
 
         @asynccontextmanager
@@ -353,3 +354,30 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None
 class TestLocalPool(WorkerPoolContract):
     def make_pool(self, settings: Settings) -> WorkerPool:
         return LocalPool(settings)
+
+    def test_a_spare_stands_in_at_once_for_a_worker_that_died(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(spares, "REFILL_SECONDS", 0.05)
+
+        async def scenario(pool):
+            await pool.submit(check())
+            for _ in range(2):
+                await wait_until(lambda: [spare.is_there for spare in pool._spares._spares] == [True])
+                spare = pool._spares._spares[0].pid
+                os.kill(pool.workers()[0].pid, signal.SIGKILL)
+                assert (await pool.submit(check())).parameter_count > 0
+                assert pool.workers()[0].pid == spare
+
+        self.run(tmp_path, scenario, spare_workers=1)
+
+    def test_a_spare_that_died_itself_is_passed_over(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(spares, "REFILL_SECONDS", 0.05)
+
+        async def scenario(pool):
+            await pool.submit(check())
+            await wait_until(lambda: [spare.is_there for spare in pool._spares._spares] == [True])
+            os.kill(pool._spares._spares[0].pid, signal.SIGKILL)
+            await wait_until(lambda: not pool._spares._spares[0].is_there)
+            os.kill(pool.workers()[0].pid, signal.SIGKILL)
+            assert (await pool.submit(check())).parameter_count > 0
+
+        self.run(tmp_path, scenario, spare_workers=1)
