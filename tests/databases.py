@@ -62,13 +62,13 @@ class PostgresqlServer:
 
     def fresh(self, *, migrated: bool = True) -> str:
         if not migrated:
-            return self._create("template0")
+            return self.create("template0")
         if self._template is None:
             name = f"template_{os.getpid()}"
-            self._create("template0", name)
+            self.create("template0", name)
             migrate(self.url_of(name))
             self._template = name
-        return self._create(self._template)
+        return self.create(self._template)
 
     def url_of(self, name: str) -> str:
         return self.url.replace("/postgres?", f"/{name}?")
@@ -108,10 +108,25 @@ class PostgresqlServer:
         finally:
             self._handle.ensure_postgres_running()
 
-    def _create(self, template: str, name: str | None = None) -> str:
+    @contextmanager
+    def database_in(self, place: Path) -> Iterator[str]:
+        """A database, not migrated, whose tables lie in a folder that this user may give away."""
+        place.chmod(0o700)
+        if self._handle.system_user is not None:
+            shutil.chown(place, self._handle.system_user)
+        name = f"place_{os.getpid()}"
+        self.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+        url = self.create("template0", tablespace=name)
+        try:
+            yield url
+        finally:
+            self.drop(url)
+            self.execute(f"DROP TABLESPACE {name}")
+
+    def create(self, template: str, name: str | None = None, *, tablespace: str = "pg_default") -> str:
         self._made += 1
         name = name or f"test_{os.getpid()}_{self._made}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" TABLESPACE "{tablespace}"')
         return self.url_of(name)
 
 

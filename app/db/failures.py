@@ -14,6 +14,8 @@ from app.errors import Damaged, LabError, StorageFull, Unavailable
 
 RETRY_SECONDS = 1
 
+# what SQLite says where there is no room by a quota or a limit on files, and not for want of free blocks
+_SQLITE_UNWRITABLE = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -85,7 +87,7 @@ def _translate_sqlite(error: sqlite3.Error) -> LabError | None:
     if detailed == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return collected()
     code = detailed & 0xFF  # the primary code; the rest is detail
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or detailed in _SQLITE_UNWRITABLE:
         return full()
     if code in _SQLITE_BUSY:
         return busy()

@@ -28,6 +28,7 @@ from app.tensors.strict_json import read_json
 
 GATHERED_BYTES = 4 * 2**20  # of a body, before they are handed to a thread
 SPOOLED_BYTES = 8 * 2**20  # from here on a body waits in a file
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFERENCE_BYTES = 4_096  # `{"artifact": name}` is not longer
 SLOWEST_BYTES_PER_SECOND = 10 * 2**20  # what a worker surely reads; a file's time to be read follows its size
 
@@ -237,7 +238,7 @@ class _Spool:
         try:
             self._file.write(data)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno in NO_ROOM:
                 raise StorageFull("There is no room left for the upload; what is stored can still be read.") from None
             raise
 

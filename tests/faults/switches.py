@@ -14,6 +14,14 @@ def switch(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return register
 
 
+@switch("bear limits")
+def let_writes_past_a_limit_fail() -> None:
+    """No protection: as Python does by itself, and the forge does not, so that kill points can use the signal."""
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
 @switch("short patience")
 def wait_for_locks_only_briefly() -> None:
     """No protection: a writer is told sooner that the database is held by others."""
