@@ -107,14 +107,6 @@ def find_state(connection: sa.Connection, number: int) -> State | None:
     return connection.execute(sa.select(jobs.c.state).where(jobs.c.number == number)).scalar_one_or_none()
 
 
-def find_running(connection: sa.Connection, network_id: str, kind: str) -> int | None:
-    """The number of a job of that kind that runs on a network now; None if there is none."""
-    statement = sa.select(jobs.c.number).where(
-        jobs.c.state == "running", jobs.c.network_id == network_id, jobs.c.kind == kind
-    )
-    return connection.execute(statement.limit(1)).scalar_one_or_none()
-
-
 def find_unfinished(connection: sa.Connection, network_id: str, kind: str) -> int | None:
     """The number of a job of that kind that waits or runs on a network; None if there is none."""
     statement = sa.select(jobs.c.number).where(

@@ -312,12 +312,21 @@ def test_what_ended_long_ago_is_forgotten_and_the_rest_is_not(database):
         assert [row.number for row in jobs.list_page(connection, "main")] == [waiting, fresh]
 
 
-def test_a_job_that_runs_on_a_network_is_found_by_it(database):
+def test_jobs_of_a_network_are_found_by_how_far_they_are(database):
+    def look(find: Callable[..., object], network: str = "a", kind: str = "forward") -> object:
+        with database.reading() as connection:
+            return find(connection, network, kind)
+
+    assert look(jobs.find_newest) is None
     number = add(database, network_id="a")
-    with database.reading() as connection:
-        assert jobs.find_running(connection, "a", "forward") is None
-    claimed(database)
-    with database.reading() as connection:
-        assert jobs.find_running(connection, "a", "forward") == number
-        assert jobs.find_running(connection, "a", "train") is None
-        assert jobs.find_running(connection, "b", "forward") is None
+    assert (look(jobs.find_unfinished), look(jobs.find_begun)) == (number, None)
+    lease = claimed(database, OVER).lease
+    assert (look(jobs.find_unfinished), look(jobs.find_begun)) == (number, number)
+    assert look(jobs.find_begun, kind="train") is look(jobs.find_begun, network="b") is None
+    with database.transaction() as connection:
+        leases.checkpoint(connection, lease, b"half", {}, OVER)
+    reap(database)
+    assert look(jobs.find_begun) == number  # it waits to go on
+    finish(database, claimed(database).lease)
+    assert (look(jobs.find_unfinished), look(jobs.find_begun)) == (None, None)
+    assert look(jobs.find_newest).state == "succeeded"
