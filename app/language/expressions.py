@@ -174,7 +174,7 @@ class ExpressionCleaner:
         return ast.Attribute(self.clean(node.value), self.name(node.attr, line, max(column, 1)), ast.Load())
 
     def _call(self, node: ast.Call) -> ast.expr:
-        if not isinstance(node.func, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        if not isinstance(node.func, ast.Name | ast.Attribute | ast.Subscript) and not _makes_layer(node.func):
             raise refuse(
                 node, 'only functions, methods and children are called, as relu(x), x.abs(), self["block 0"](x)'
             )
@@ -185,6 +185,14 @@ class ExpressionCleaner:
             name = self.name(keyword.arg, *place(keyword))
             keywords.append(ast.copy_location(ast.keyword(name, self.clean(keyword.value)), keyword))
         return ast.Call(self.clean(node.func), [self.clean(argument) for argument in node.args], keywords)
+
+
+def _makes_layer(node: ast.expr) -> bool:
+    """Whether a class is called, by its capital letter: in a loss, `MSELoss()(output, y)`, what it makes is called."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func).removeprefix("torch.").removeprefix("nn.")
+    return called.isidentifier() and called[0].isupper()
 
 
 def refused_keyword(name: str, value: ast.expr) -> str | None:

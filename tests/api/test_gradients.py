@@ -445,7 +445,7 @@ WRONG = {
     "a module that is not called": ({"loss": "MSELoss()"}, "bad-expression", "/loss"),
     "an unknown name": ({"loss": "mse_loss(output, z)"}, "unknown-name", "/loss"),
     "a layer that is no loss": ({"loss": "Linear(3, 3)(output).sum()"}, "unknown-name", "/loss"),
-    "a tensor that is called": ({"loss": "output.sum()(output)"}, "bad-arguments", "/loss"),
+    "a tensor that is called": ({"loss": "output.sum()(output)"}, "bad-expression", "/loss"),
     "bad arguments of a loss": ({"loss": "MSELoss(size=3)(output, output)"}, "bad-arguments", "/loss"),
     "a target of another size": ({"loss": "mse_loss(output, y)", "targets": [[1, 2]]}, "shape-mismatch", "/loss"),
     "classes that are no integers": ({"loss": "cross_entropy(output, y)", "targets": [1, 2]}, "bad-arguments", "/loss"),

@@ -205,6 +205,8 @@ FORWARDS: list[ForwardRow] = [
     ),
     ("two lines in one", ["y = x\nimport os", "return y"], "bad-expression", "/architecture/forward/0"),
     ("a call of a call", ["return relu(x)(x)"], "bad-expression", "/architecture/forward/0"),
+    ("a call of a layer made there", ["return Linear(2, 2)(x)"], "unknown-name", "/architecture/forward/0"),
+    ("a call of a method's result", ["return x.Abs()(x)"], "bad-expression", "/architecture/forward/0"),
     ("print", ["print(x)", "return x"], "unknown-name", "/architecture/forward/0"),
     ("range as a value", ["y = range(3)", "return y"], "bad-expression", "/architecture/forward/0"),
     ("zip as a value", ["y = zip(x, x)", "return y"], "bad-expression", "/architecture/forward/0"),
