@@ -17,7 +17,7 @@ from app.architecture.failures import describe_failure
 from app.architecture.inputs import inputs_of, match_inputs
 from app.architecture.outputs import name_outputs
 from app.architecture.untouched import changes_of, guarded
-from app.errors import NotFound, in_place
+from app.errors import LabError, NotFound, in_place
 from app.language.running import running
 from app.settings import Limits
 
@@ -67,6 +67,8 @@ def call(
                     result = net(*args, **kwargs)
             else:
                 result = net(*args, **kwargs)
+    except LabError:
+        raise
     except Exception as error:
         raise describe_failure(net, error, kwargs) from error
     outputs = name_outputs(result, device=device, dtype=dtype)

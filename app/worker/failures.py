@@ -10,7 +10,7 @@ import torch
 from app.errors import LabError, OutOfMemory, Unavailable, Unprocessable
 from app.messages import Failure, to_failure
 from app.worker.context import Worker
-from app.worker.memory import bytes_asked, capacity, lack_of_memory
+from app.worker.memory import bytes_asked, capacity, causes, lack_of_memory
 
 DEVICE_FAILED = "device-failed"
 CURE_PAUSE_SECONDS = 10.0  # a network that is too large for the device must not empty it again and again
@@ -54,13 +54,11 @@ def describe(worker: Worker, error: Exception) -> Failure:
 
 def _poison(error: BaseException) -> BaseException | None:
     """The error after which a GPU does nothing more for this process, such as a device-side assert, if that is it."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, torch.AcceleratorError) and not isinstance(cause, torch.OutOfMemoryError):
             return cause
         if isinstance(cause, RuntimeError) and str(cause).startswith("CUDA error"):
             return cause
-        cause = cause.__cause__
     return None
 
 

@@ -6,6 +6,7 @@ Called by `residency.py` and the handlers' frame.
 import ctypes
 import os
 import re
+from collections.abc import Iterator
 
 import torch
 
@@ -53,10 +54,17 @@ def is_full(error: BaseException) -> bool:
 
 def lack_of_memory(error: BaseException) -> BaseException | None:
     """The error that says that there is no memory left, among `error` and what caused it."""
+    return next(filter(is_full, causes(error)), None)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and so on, each once: an error may have been raised from itself."""
+    seen: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and not is_full(cause):
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
         cause = cause.__cause__
-    return cause
 
 
 def bytes_asked(error: BaseException) -> int | None:

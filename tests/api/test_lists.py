@@ -19,6 +19,7 @@ def lists(service) -> dict[str, str]:
     for i in range(3):
         assert service.post(f"{path}/clone", json={"name": f"lists_net_{i}"}).status_code == 201
         assert service.put(f"/v1/artifacts/lists_{i}", json=[1.0]).status_code == 201
+        assert service.post("/v1/tensors", json={"name": f"lists_{i}", "expression": "ones(1)"}).status_code == 201
         block = {"definition": {"inputs": ["x"], "forward": "return x"}}
         assert service.put(f"/v1/blocks/Lists{i}", json=block).status_code == 201
         edit = {"edits": [{"index": "0", "value": i}]}

@@ -324,7 +324,7 @@ def test_a_parameter_is_replaced_from_any_format(service, path, kind):
         ({"value": [1.0, 2.0]}, 422, "shape-mismatch", "/value"),
         ({"dtype": "complex64", "data": [[1, 2]]}, 422, "bad-dtype", ""),
         ({"value": [1.0], "more": 1}, 422, "unknown-key", "/value"),
-        ({"tensor": "x"}, 422, "unknown-name", ""),
+        ({"tensor": "x"}, 422, "unknown-name", "/tensor"),
         (["x"], 422, "bad-tensor", "/0"),
     ],
 )

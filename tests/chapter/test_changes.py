@@ -336,7 +336,7 @@ NOISE = torch.randn(8, 4)
         ([{"index": "0", "value": 1, "expression": "param"}], "bad-request", "/edits/0"),
         ([{"index": "0", "values": 1}], "unknown-key", "/edits/0/values"),
         ([{"index": 0, "value": 1}], "bad-index", "/edits/0/index"),
-        ([{"index": "0", "value": {"tensor": "x"}}], "unknown-name", "/edits/0/value"),
+        ([{"index": "0", "value": {"tensor": "x"}}], "unknown-name", "/edits/0/value/tensor"),
         (["param + 1"], "bad-request", "/edits/0"),
         ({}, "bad-request", "/edits"),
         ([], "bad-request", ""),

@@ -100,7 +100,7 @@ def laboratory(forge: Forge, tmp_path: Path, database_url: str) -> Laboratory:
 def test_a_service_killed_at_any_point_of_a_write_has_done_it_once_or_not_at_all(laboratory: Laboratory) -> None:
     points = enumerate(POINTS[laboratory.kind])
     kills = [(operation, point, 0.0) for number, point in points for operation in operations(number)]
-    assert laboratory.kill_again_and_again(kills) == 30
+    assert laboratory.kill_again_and_again(kills) >= 30
 
 
 def test_a_service_killed_while_the_database_commits_has_done_it_once_or_not_at_all(laboratory: Laboratory) -> None:

@@ -321,7 +321,7 @@ INPUTS: list[Row] = [
         b'{"inputs": {"tensor": "../../etc/passwd"}}',
         422,
         "unknown-name",
-        "/inputs",
+        "/inputs/tensor",
     ),
     (
         "an unknown key of a tensor",

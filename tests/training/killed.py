@@ -15,7 +15,7 @@ QUICK = {"MODEL_LAB_JOB_LEASE_SECONDS": "3", "MODEL_LAB_JOB_POLL_SECONDS": "0.2"
 NET = ["Linear(16, 64)", "BatchNorm1d(64)", "ReLU()", "Dropout(0.2)", "Linear(64, 4)"]
 X = torch.randn(192, 16, generator=torch.Generator().manual_seed(1))
 Y = (X[:, :4].abs().argmax(1) + (X[:, 5] > 1)) % 4
-EPOCHS, BATCH = 80, 16
+EPOCHS, BATCH = 160, 16
 STEPS = EPOCHS * len(X) // BATCH
 
 
