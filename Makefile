@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test soak lint format format-kept bench clean
+.PHONY: install run test soak test-compose lint format format-kept bench clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,9 @@ test: lint
 
 soak: install
 	$(BIN)/pytest -m slow --timeout 3600
+
+test-compose: install
+	$(BIN)/pytest -m compose tests/deployment -rs
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -33,6 +33,7 @@ class Server:
             "connect_timeout": CONNECT_SECONDS,
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             "application_name": application,
+            "client_encoding": "utf8",  # a server whose own is SQL_ASCII would give bytes for text
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,

@@ -33,7 +33,11 @@ async def listen(database: Database, on_wake: Callable[[], None]) -> None:
     while True:
         try:
             connection = await psycopg.AsyncConnection.connect(
-                url, autocommit=True, connect_timeout=5, application_name="model-lab jobs"
+                url,
+                autocommit=True,
+                connect_timeout=5,
+                client_encoding="utf8",
+                application_name="model-lab jobs",
             )
             async with connection:
                 await connection.execute(f"LISTEN {CHANNEL}")

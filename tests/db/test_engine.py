@@ -1,6 +1,7 @@
 """Transactions, what concurrent writers see, and what the database's troubles are called."""
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -10,11 +11,13 @@ import sqlalchemy as sa
 
 from app.db import networks
 from app.db.engine import Database, normalise_url, ping
+from app.db.heads import HeadReader
+from app.db.migrations import migrate
 from app.db.sqlite import PAGE_BYTES
 from app.db.tables import networks as networks_table
 from app.errors import Damaged, StorageFull, Unavailable
 from tests.databases import PostgresqlServer, database_name
-from tests.db.rows import new_network
+from tests.db.rows import add_network, new_network
 
 
 def _count_up(url: str, times: int) -> None:
@@ -211,3 +214,29 @@ def test_a_transaction_that_a_deadlock_ends_is_run_again(postgres_url: str):
         assert [row.parameter_count for row in networks.list_page(connection, "main")] == [2, 2]
     assert len(runs) >= 3  # two, and one again for each deadlock
     database.close()
+
+
+def test_text_is_text_on_a_server_that_knows_no_encoding(postgresql_server: PostgresqlServer):
+    name = f"ascii_{os.getpid()}"
+    postgresql_server.execute(
+        f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+    url = postgresql_server.url_of(name)
+    try:
+        migrate(url)
+        database = Database(url)
+        heads = HeadReader(database)
+        with database.transaction() as connection:
+            row = add_network(connection)
+            assert networks.update(connection, row.workspace, row.name, labels={"å": "ß"})
+        with database.reading() as connection:
+            found = networks.find(connection, row.workspace, row.name)
+        assert found is not None
+        assert found.labels == {"å": "ß"}
+        head = heads.find(row.workspace, row.name)
+        assert head is not None
+        assert head.network_id == row.id
+        heads.close()
+        database.close()
+    finally:
+        postgresql_server.drop(url)
