@@ -6,13 +6,14 @@ What is worth keeping goes into `benchmarks/RESULTS.md` with the date and the ma
 import sys
 from collections.abc import Callable
 
-from benchmarks import create, forward, jobs, language
+from benchmarks import create, forward, jobs, language, training
 
 MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
     "forward": forward.measure,
     "create": create.measure,
     "jobs": jobs.measure,
     "language": language.measure,
+    "training": training.measure,
 }
 
 

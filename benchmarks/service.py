@@ -1,12 +1,13 @@
 """Starts what is measured on free loopback ports and stops it again."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(command: list[str], port: int, path: str) -> Iterator[None]:
+def process(command: list[str], port: int, path: str, env: Mapping[str, str] | None = None) -> Iterator[None]:
     """Runs a server while the block runs; it is up when `path` answers at all."""
-    child = subprocess.Popen(command)
+    child = subprocess.Popen(command, env={**os.environ, **(env or {})})
     try:
         wait_for(f"http://127.0.0.1:{port}{path}")
         yield
@@ -41,12 +42,12 @@ def wait_for(url: str, seconds: float = 60) -> None:
 
 
 @contextlib.contextmanager
-def model_lab() -> Iterator[int]:
-    """A service of its own in a temporary folder; yields its port."""
+def model_lab(env: Mapping[str, str] | None = None) -> Iterator[int]:
+    """A service of its own in a temporary folder, with settings from `env`; yields its port."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = [str(Path(sys.executable).with_name("model-lab")), "serve", "--port", str(port), "--data-dir", folder]
-        with process(command, port, "/readyz"):
+        with process(command, port, "/readyz", env):
             yield port
 
 
