@@ -6,7 +6,7 @@ What is worth keeping goes into `benchmarks/RESULTS.md` with the date and the ma
 import sys
 from collections.abc import Callable
 
-from benchmarks import create, forward, jobs, language, training
+from benchmarks import create, edits, files, forward, jobs, language, many, training
 
 MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
     "forward": forward.measure,
@@ -14,6 +14,9 @@ MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
     "jobs": jobs.measure,
     "language": language.measure,
     "training": training.measure,
+    "files": files.measure,
+    "edits": edits.measure,
+    "networks": many.measure,
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,19 +20,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Running:
+    """A service that runs: its port, and the process that speaks HTTP."""
+
+    port: int
+    pid: int
+
+
 @contextlib.contextmanager
-def process(command: list[str], port: int, path: str, env: Mapping[str, str] | None = None) -> Iterator[None]:
+def process(command: list[str], port: int, path: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Runs a server while the block runs; it is up when `path` answers at all."""
     child = subprocess.Popen(command, env={**os.environ, **(env or {})})
     try:
         wait_for(f"http://127.0.0.1:{port}{path}")
-        yield
+        yield Running(port, child.pid)
     finally:
         child.terminate()
         child.wait(30)
 
 
-def wait_for(url: str, seconds: float = 60) -> None:
+def wait_for(url: str, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
@@ -42,13 +51,19 @@ def wait_for(url: str, seconds: float = 60) -> None:
 
 
 @contextlib.contextmanager
+def running(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """A service of its own whose data are in `folder`, with settings from `env`."""
+    port = free_port()
+    program = str(Path(sys.executable).with_name("model-lab"))
+    with process([program, "serve", "--port", str(port), "--data-dir", str(folder)], port, "/readyz", env) as lab:
+        yield lab
+
+
+@contextlib.contextmanager
 def model_lab(env: Mapping[str, str] | None = None) -> Iterator[int]:
     """A service of its own in a temporary folder, with settings from `env`; yields its port."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).with_name("model-lab")), "serve", "--port", str(port), "--data-dir", folder]
-        with process(command, port, "/readyz", env):
-            yield port
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), env) as lab:
+        yield lab.port
 
 
 @contextlib.contextmanager

@@ -70,34 +70,40 @@ class Database:
         self._pen = sqlite.Pen()
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         """Everything done on the connection happens, or none of it: commits at the end, rolls back on any error.
+
+        Without `durable` the end does not wait for the disk. A power cut may undo it then, but never without undoing
+        all that was committed after it: both databases write one log, and who waits for a later transaction waits for
+        this one too. So it is for what nobody is told of before something durable refers to it.
 
         On SQLite only one transaction runs at a time (it begins IMMEDIATE), so reading before writing is safe;
         on PostgreSQL the isolation is READ COMMITTED and rows read in order to be changed need `FOR UPDATE`.
         """
         if self.kind == "postgresql":
             with _translated(), self.engine.begin() as connection:
+                if not durable:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
             return
         with _translated(), self._pen.held() as busy_seconds, self.engine.connect() as connection:
-            writer = connection.execution_options(busy_seconds=busy_seconds)
+            writer = connection.execution_options(busy_seconds=busy_seconds, durable=durable)
             with writer.begin():
                 yield writer
 
-    def retrying(self, action: Callable[[sa.Connection], T]) -> T:
+    def retrying(self, action: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Runs `action` in a transaction, and again if PostgreSQL ends it to resolve a deadlock.
 
         `action` must bear being run again: everything it did in the database was undone, the rest was not.
         """
         for _ in range(DEADLOCKS - 1):
             try:
-                with self.transaction() as connection:
+                with self.transaction(durable=durable) as connection:
                     return action(connection)
             except Unavailable as error:
                 if not is_deadlock(error.__cause__):
                     raise
-        with self.transaction() as connection:
+        with self.transaction(durable=durable) as connection:
             return action(connection)
 
     @contextmanager

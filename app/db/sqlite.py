@@ -69,7 +69,6 @@ def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> Non
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # free room can be given back to the disk
     _use_write_ahead_log(connection)
-    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -96,4 +95,6 @@ def _begin(connection: sa.Connection) -> None:
     driver: Any = connection.connection.driver_connection
     driver.execute(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
     driver.execute(f"PRAGMA busy_timeout = {round(1000 * options.get('busy_seconds', BUSY_SECONDS))}")
+    if not reading:
+        driver.execute(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

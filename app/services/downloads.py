@@ -4,6 +4,7 @@ Nothing is held but the piece that is on its way, and no worker is asked but for
 state_dicts and artifacts; the routes send what `pieces` yields.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,14 +44,24 @@ class TensorFile:
         self._reader = PieceReader(lab.database, TensorStore(lab.database))
 
     async def pieces(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Piece]:
-        """Yields the bytes from `start` to `stop`. Parts may be asked for only where `size` is known.
+        """Yields the bytes from `start` to `stop`; one piece is read while the one before goes out. Parts may be asked
+        for only where `size` is known.
 
         Raises: Damaged.
         """
         source = self._all() if start == 0 and stop in (None, self.size) else self._part(start, stop or 0)
-        while (piece := await in_thread(lambda: next(source, None))) is not None:
-            if len(piece):
-                yield piece
+
+        async def read() -> Piece | None:
+            return await in_thread(lambda: next(source, None))
+
+        coming = asyncio.create_task(read())
+        try:
+            while (piece := await coming) is not None:
+                coming = asyncio.create_task(read())
+                if len(piece):
+                    yield piece
+        finally:
+            await asyncio.gather(coming, return_exceptions=True)  # nothing is read any more when this ends
 
     def _all(self) -> Iterator[Piece]:
         ordered = [self._tensors[position] for position in self._plan.order]

@@ -2,7 +2,8 @@
 
 `put` cuts tensors into chunks and writes chunks, then tensors, then the manifest, so that whatever is interrupted
 leaves nothing that refers to something missing. Everything read is checked against its digest. What a manifest is
-good for (revisions, artifacts) is not known here.
+good for (revisions, artifacts) is not known here. Nothing waits for the disk here: what makes something of a manifest
+does, and with it everything written before.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,7 +91,7 @@ class TensorStore:
         Raises Unavailable if one of them was collected meanwhile.
         """
         digest = digest_manifest(entries)
-        self._database.retrying(lambda connection: manifests.keep_manifest(connection, digest, entries))
+        self._database.retrying(lambda connection: manifests.keep_manifest(connection, digest, entries), durable=False)
         return digest
 
     def manifest(self, digest: str) -> dict[str, StoredTensor]:
@@ -211,7 +212,7 @@ class _Writing:
             self._chunks[digest] = data
             self._held_bytes += data.nbytes
             if self._held_bytes >= TRANSACTION_BYTES or len(self._chunks) >= TRANSACTION_CHUNKS:
-                self._database.retrying(self._keep_chunks)
+                self._database.retrying(self._keep_chunks, durable=False)
                 self._chunks = {}
                 self._held_bytes = 0
         return digest
@@ -227,7 +228,7 @@ class _Writing:
                 manifests.keep_patched(connection, cut, base, changed)
             manifests.keep_manifest(connection, manifest, entries)
 
-        self._database.retrying(keep_all)
+        self._database.retrying(keep_all, durable=False)
         return manifest
 
     def _keep_chunks(self, connection: sa.Connection) -> None:

@@ -76,7 +76,7 @@ class TensorWriter:
             manifests.keep_tensors(connection, self._waiting_tensors)
 
         if self._waiting_chunks or self._waiting_tensors:
-            self._database.retrying(keep)
+            self._database.retrying(keep, durable=False)
         self._waiting_chunks, self._waiting_tensors, self._held_bytes = {}, {}, 0
 
     def _cut(self) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from app.db import networks
 from app.db.engine import Database, normalise_url, ping
 from app.db.heads import HeadReader
 from app.db.migrations import migrate
-from app.db.sqlite import PAGE_BYTES
+from app.db.sqlite import BUSY_SECONDS, PAGE_BYTES
 from app.db.tables import networks as networks_table
 from app.errors import Damaged, StorageFull, Unavailable
 from tests.databases import PostgresqlServer, database_name
@@ -91,6 +92,33 @@ def test_sqlite_runs_with_the_settings_that_durability_and_speed_need(sqlite_url
         }
     database.close()
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "page_size": PAGE_BYTES}
+
+
+def test_a_transaction_waits_for_the_disk_unless_it_is_told_not_to(database: Database):
+    setting = "PRAGMA synchronous" if database.kind == "sqlite" else "SHOW synchronous_commit"
+    waits, waits_not = (2, 1) if database.kind == "sqlite" else ("on", "off")
+
+    def found(connection: sa.Connection) -> object:
+        return connection.exec_driver_sql(setting).scalar_one()
+
+    for _ in range(2):  # on one connection, one after the other
+        with database.transaction(durable=False) as connection:
+            assert found(connection) == waits_not
+        with database.transaction() as connection:
+            assert found(connection) == waits
+    assert database.retrying(found, durable=False) == waits_not
+    assert database.retrying(found) == waits
+
+
+def test_a_new_connection_does_not_wait_for_a_writer(database: Database, database_url: str):
+    other = Database(database_url)
+    with database.transaction() as connection:
+        networks.insert(connection, new_network())
+        begun = time.monotonic()
+        with other.reading() as reader:
+            assert networks.find(reader, "main", "net") is None
+        assert time.monotonic() - begun < BUSY_SECONDS / 2
+    other.close()
 
 
 def test_urls_of_both_databases_are_taken_and_others_refused(tmp_path: Path):
