@@ -73,6 +73,7 @@ class Planned(Message, frozen=True):
     data: str  # manifest
     samples: int
     steps: int  # in all, unless it stops early
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 class Train(Message, frozen=True):

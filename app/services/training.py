@@ -38,6 +38,7 @@ class Training(msgspec.Struct, frozen=True):
     samples: int
     steps: int
     if_match: frozenset[str] | None = None
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -53,8 +54,7 @@ class Finished:
     """What a run came to, and the revision that it ended in."""
 
     trained: Trained
-    plan: TrainingPlan
-    samples: int
+    asked: Training
     revision: int
     job: int
     name: str  # of the network when the job was asked for
@@ -88,7 +88,7 @@ async def start_training(
 
     asked = JobRequest(
         TRAIN,
-        Training(planned.plan, planned.samples, planned.steps, if_match),
+        Training(planned.plan, planned.samples, planned.steps, if_match, planned.warnings),
         head,
         name,
         priority,
@@ -148,6 +148,8 @@ class _Attempt:
         elif (curve := news.curve) is not None:
             await self.job.record(lambda connection: curves.save(connection, self.job.job.number, curve))
         shown = {**news.shown, "revision": self.head.revision}
+        if self.asked.warnings:
+            shown["warnings"] = self.asked.warnings
         self.job.progress(message.fraction, **shown)
 
     async def _keep(self, checkpoint: TrainingCheckpoint, curve: bytes | None) -> None:
@@ -179,7 +181,7 @@ class _Attempt:
             row = self._advance(connection, change, left)
             curves.save(connection, number, trained.curve)
             jobs.drop_manifests(connection, number, (DATA, STATE))
-            return render(Finished(trained, self.asked.plan, self.asked.samples, row.number, number, self.name))
+            return render(Finished(trained, self.asked, row.number, number, self.name))
 
         return write
 

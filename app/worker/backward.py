@@ -38,6 +38,7 @@ from app.worker.requests import (
 from app.worker.residents import LoadedNetwork
 from app.worker.summaries import summarise
 from app.worker.transfer import bytes_of_each, read_tensors
+from app.worker.warned import noted_warnings
 
 JSON = "application/json"
 KEYS = ("inputs", "targets", "loss", "mode", "seed", "revision", "accumulate", "move")
@@ -67,12 +68,13 @@ def run_backward(worker: Worker, task: RunBackward) -> Backpropagated:
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
     parameters = trained_parameters(worker, ref, loaded)
-    loss, of_inputs, of_parameters = _backpropagate(worker, loaded, request, parameters)
+    with noted_warnings() as warned:
+        loss, of_inputs, of_parameters = _backpropagate(worker, loaded, request, parameters)
     if added_to is not None:
         earlier = read_tensors(worker.store, worker.store.manifest(added_to), worker.residents.device)
         of_parameters = _sum(parameters, earlier, of_parameters)
     manifest = worker.store.put(bytes_of_each(of_parameters))
-    reply = _encode(task.accept, ref, loss, of_inputs, of_parameters)
+    reply = _encode(task.accept, ref, loss, of_inputs, of_parameters, warned)
     return Backpropagated(reply, ref, manifest, request.accumulate, added_to)
 
 
@@ -207,17 +209,24 @@ def _read_json_request(worker: Worker, task: RunBackward, body: object) -> _Requ
 
 
 def _encode(
-    accept: str, ref: NetworkRef, loss: Tensor, of_inputs: Mapping[str, Tensor], of_parameters: Mapping[str, Tensor]
+    accept: str,
+    ref: NetworkRef,
+    loss: Tensor,
+    of_inputs: Mapping[str, Tensor],
+    of_parameters: Mapping[str, Tensor],
+    warned: Sequence[str],
 ) -> Encoded:
     """JSON tells all of it; `.npy` holds the gradient of the only input, and other formats the loss beside them."""
     if accept == JSON:
-        reply = {
+        reply: dict[str, object] = {
             "loss": json_data(loss),
             "input_gradients": {name: json_value(gradient) for name, gradient in of_inputs.items()},
             "parameter_gradients": {name: summarise(gradient) for name, gradient in of_parameters.items()},
             "revision": ref.revision,
             "device": ref.device,
         }
+        if warned:
+            reply["warnings"] = warned
         return Encoded(JSON, dump(reply), ref.revision)
     tensors = dict(of_inputs)
     if accept != MEDIA_TYPES["npy"]:

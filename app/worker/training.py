@@ -144,13 +144,12 @@ class _Run:
         return self._is_over(looked)
 
     def _advance_schedule(self, looked: dict[str, float | None] | None) -> None:
-        assert self.scheduler is not None
-        if not isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step()
-            return
-        value = self._value("loss", looked)
-        if value is not None:
-            self.scheduler.step(value)
+        scheduler = self.scheduler
+        assert scheduler is not None
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            self.steps.guarded("/scheduler", scheduler.step)
+        elif (value := self._value("loss", looked)) is not None:
+            scheduler.step(value)
 
     def _value(self, name: str, looked: dict[str, float | None] | None) -> float | None:
         """The newest number of that name: of validation where there is one, else the loss of the epoch."""

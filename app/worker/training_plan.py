@@ -5,13 +5,13 @@ The network stays as it was. Called by the handlers.
 
 from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from app.architecture.call import inputs_of
 from app.architecture.layout import Layout
 from app.architecture.optimizers import make_optimizer, make_scheduler
 from app.architecture.untouched import untouched
-from app.errors import NotFound, in_place
+from app.errors import NotFound, Unprocessable, in_place
 from app.messages import Planned, PlanTraining
 from app.messages.training import TrainingPlan
 from app.store.tensors import StoredTensor
@@ -22,9 +22,10 @@ from app.worker.parameters import read_part
 from app.worker.requests import seeded_on
 from app.worker.residents import LoadedNetwork
 from app.worker.training import total_steps
-from app.worker.training_data import Order, samples_of
+from app.worker.training_data import Batch, Order, samples_of
 from app.worker.training_request import keep_data, plan_of, read_request
 from app.worker.training_steps import Steps
+from app.worker.warned import noted_warnings
 
 TRIED_SAMPLES = 8  # of the first batch: enough to meet what shapes and names may do wrong
 
@@ -51,8 +52,9 @@ def plan_training(worker: Worker, task: PlanTraining) -> Planned:
     if not order.batches:
         message = f"{count} samples do not fill one batch of {plan.batch_size}, and `drop_last` drops what is smaller."
         raise in_place("/batch_size", message, code="bad-request")
-    _try(worker, loaded, plan, parameters, worker.store.manifest(data))
-    return Planned(plan=plan, data=data, samples=count, steps=total_steps(plan.epochs, plan.steps, order.batches))
+    with noted_warnings() as warned:
+        _try(worker, loaded, plan, parameters, worker.store.manifest(data), count)
+    return Planned(plan, data, count, total_steps(plan.epochs, plan.steps, order.batches), warned)
 
 
 def _frozen(layout: Layout, paths: Sequence[str], trained: Mapping[str, nn.Parameter]) -> list[str]:
@@ -76,19 +78,43 @@ def _try(
     plan: TrainingPlan,
     parameters: Mapping[str, nn.Parameter],
     data: Mapping[str, StoredTensor],
+    samples: int,
 ) -> None:
     """Makes the optimizer and the scheduler, and runs a few samples as far as the loss and the metrics."""
     device = worker.residents.device
     optimizer = make_optimizer(plan.optimizer, parameters.values(), worker.limits)
     if plan.scheduler is not None:
         make_scheduler(plan.scheduler, optimizer, worker.limits)
-    few = f":{min(TRIED_SAMPLES, plan.batch_size)}"
-    tensors = {name: read_part(worker, stored, few).to(device) for name, stored in data.items()}
     steps = Steps(loaded.module, parameters.values(), plan, device=device, dtype=loaded.dtype, limits=worker.limits)
-    loaded.set_mode("train")
     for name, parameter in loaded.module.named_parameters():
         parameter.requires_grad_(name in parameters)
+    loaded.set_mode("train")
     with untouched(loaded.module), seeded_on(plan.seed, device):
+        tensors = _few(worker, data, min(TRIED_SAMPLES, plan.batch_size))
         check_gradient(steps.loss(samples_of(tensors, "").whole()), "/loss")
+        if (last := _last_count(plan, samples)) is not None:
+            _try_last(steps, samples_of(_few(worker, data, last), "").whole())
+        loaded.set_mode("eval")
         if any(name.startswith("validation.") for name in tensors):
             steps.look(samples_of(tensors, "validation.").whole())
+
+
+def _few(worker: Worker, data: Mapping[str, StoredTensor], count: int) -> dict[str, Tensor]:
+    device = worker.residents.device
+    return {name: read_part(worker, stored, f":{count}").to(device) for name, stored in data.items()}
+
+
+def _last_count(plan: TrainingPlan, samples: int) -> int | None:
+    """How many samples the last batch of an epoch has, where they are fewer than were tried and the run gets there."""
+    last = samples % plan.batch_size
+    reached = not plan.drop_last and (plan.steps is None or plan.steps * plan.batch_size >= samples)
+    return last if reached and 0 < last < min(TRIED_SAMPLES, samples) else None
+
+
+def _try_last(steps: Steps, batch: Batch) -> None:
+    """A batch norm takes no single sample, for instance."""
+    try:
+        steps.loss(batch)
+    except Unprocessable as error:
+        message = f"The last batch of an epoch has {batch.count} samples (`drop_last` leaves it out): {error.detail}"
+        raise in_place("/batch_size", message, code=error.code) from error

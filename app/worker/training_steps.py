@@ -54,20 +54,23 @@ class Steps:
         """
         if isinstance(optimizer, LBFGS):  # it asks for the loss as often as it likes
             step: Callable[[Callable[[], Tensor]], Tensor] = optimizer.step
-            return self._guarded("/optimizer", lambda: step(lambda: self._backward(optimizer, batch)))
+            return self.guarded("/optimizer", lambda: step(lambda: self._backward(optimizer, batch)))
         loss = self._backward(optimizer, batch)
-        self._guarded("/optimizer", optimizer.step)
+        self.guarded("/optimizer", optimizer.step)
         return loss
 
     def _backward(self, optimizer: Optimizer, batch: Batch) -> Tensor:
         optimizer.zero_grad()
         loss = self.loss(batch)
-        self._guarded("/loss", loss.backward)
+        self.guarded("/loss", loss.backward)
+        self.guarded("/clip", self._cut)
+        return loss.detach()
+
+    def _cut(self) -> None:
         if self._clip.norm is not None:
             clip_grad_norm_(self.parameters, self._clip.norm, self._clip.norm_type)
         if self._clip.value is not None:
             clip_grad_value_(self.parameters, self._clip.value)
-        return loss.detach()
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of a batch in the mode that the network is in. Raises as `step`."""
@@ -102,7 +105,7 @@ class Steps:
     def _evaluate(self, loss: Loss, outputs: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Tensor:
         return evaluate_loss(loss, outputs, values, dtype=self._dtype, limits=self._limits)
 
-    def _guarded(self, pointer: str, action: Callable[[], ResultT]) -> ResultT:
+    def guarded(self, pointer: str, action: Callable[[], ResultT]) -> ResultT:
         """Runs a part of PyTorch, and says in words what it refuses."""
         try:
             return action()

@@ -258,3 +258,21 @@ curl "$NETWORKS/chapter-clone/modules" -H 'Accept: text/plain'
 say 'F2 Y_clone == Y'
 curl "$NETWORKS/chapter-clone/forward?format=npy" -H "$JSON" -d "{\"inputs\": $X}" -o Y_clone.npy
 cmp Y.npy Y_clone.npy && echo 'equal, bit for bit'
+
+# ---------------------------------------------------------------- saving intermediate results in long training
+
+# for epoch in range(3):
+#     for x, y in loader: ...
+#     torch.save(net.state_dict(), f'mlp.params-{epoch}')
+say 'F3 train the clone, saving as it goes'
+curl "$NETWORKS/chapter-clone/train" -H "$JSON" -D started -o job.json -d "{
+  \"inputs\": $X, \"targets\": {\"y\": {\"dtype\": \"int64\", \"data\": [3, 7]}},
+  \"loss\": \"cross_entropy(output, y)\", \"optimizer\": \"SGD(lr=0.1)\",
+  \"epochs\": 3, \"batch_size\": 1, \"seed\": 7, \"checkpoint\": {\"every_steps\": 2}}"
+JOB=$BASE$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' started)
+curl -N "$JOB/events" -o events # until its end
+curl "$JOB/result"
+
+# net.load_state_dict(torch.load('mlp.params-1')) after a power cut: the run itself goes on from what it saved last
+say 'F3 what was saved on the way'
+curl "$NETWORKS/chapter-clone/revisions"

@@ -480,6 +480,13 @@ def test_what_is_wrong_is_told_with_its_place_and_leaves_no_gradients(service, n
     check_problem(service.get(f"/v1/networks/{network}/gradients"), 404, "not-found")
 
 
+def test_a_target_that_is_spread_over_the_output_is_warned_of(service, network):
+    reply = backward(service, network, inputs=X, targets=[1, 2, 3], loss="mse_loss(output, y)")
+    (warning,) = reply["warnings"]
+    assert "torch.Size([3])" in warning
+    assert "warnings" not in backward(service, network, inputs=X, targets=REAL, loss="mse_loss(output, y)")
+
+
 def test_the_words_help(service, network):
     def told(**body: object) -> str:
         return post(service, network, inputs=X, **body).json()["detail"]

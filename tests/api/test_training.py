@@ -72,6 +72,12 @@ def test_without_a_seed_one_is_drawn_and_gives_the_same_run_again(service, netwo
     assert all(torch.equal(value, state_of(service, network)[name]) for name, value in state_of(service, twin).items())
 
 
+def test_a_target_that_is_spread_over_the_output_is_warned_of(service, network):
+    result = wait(service, post(service, network, targets={"y": Y[:, 0]}).headers["location"])
+    assert ["torch.Size([2, 1])" in warning for warning in result["warnings"]] == [True] * len(result["warnings"])
+    assert result["warnings"]
+
+
 def test_a_key_begins_one_run_however_often_it_is_sent(service, network, fresh_name):
     headers = {"Idempotency-Key": fresh_name("key")}
     replies = [post(service, network, headers) for _ in range(2)]
@@ -136,6 +142,21 @@ def test_what_is_wrong_is_told_at_once_with_its_place(service, network, what):
     changes, code, pointer = WRONG[what]
     check_problem(post(service, network, **changes), 422, code, pointer)
     assert service.get("/v1/jobs", params={"network": network}).json()["items"] == []
+
+
+def test_a_last_batch_of_one_that_a_batch_norm_does_not_take_is_told_at_once(service, fresh_name):
+    name = fresh_name()
+    create(service, name, ["Linear(4, 3)", "BatchNorm1d(3)", "Linear(3, 1)"], seed=7)
+    problem = check_problem(post(service, name, batch_size=5), 422, "shape-mismatch", "/batch_size")
+    assert "more than 1 value per channel" in problem["detail"]
+    wait(service, post(service, name, batch_size=5, drop_last=True).headers["location"])
+
+
+def test_a_scheduler_that_fails_on_its_way_ends_the_run_with_its_problem(service, network):
+    job = post(service, network, scheduler='LambdaLR("1 / (2 - epoch)")', epochs=5).headers["location"]
+    for _ in follow(service, job):
+        pass
+    assert service.get(job).json()["error"]["code"] == "bad-arguments"
 
 
 def test_what_a_later_batch_meets_ends_the_run_with_its_problem(service, fresh_name):

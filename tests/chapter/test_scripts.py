@@ -175,7 +175,7 @@ X = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.9, 0.8, 0.7, 0.6]])
 
 
 def test_every_row_of_parameters_and_files_is_in_the_script(parameters: Output) -> None:
-    assert rows_of(parameters) == {*(f"P{row}" for row in range(1, 10)), "F1", "F2"}
+    assert rows_of(parameters) == {*(f"P{row}" for row in range(1, 10)), "F1", "F2", "F3"}
 
 
 def test_p1_p2_p3_parameters_are_read_as_in_pytorch(parameters: Output, files: Path) -> None:
@@ -287,3 +287,12 @@ def test_f2_a_network_is_saved_rebuilt_and_loaded_and_gives_the_same(parameters:
     assert parameters.text("F2 clone.eval()").splitlines()[1:] == str(net).splitlines()[1:]
     assert parameters.text("F2 Y_clone == Y").splitlines()[-1] == "equal, bit for bit"
     assert np.array_equal(np.load(files / "Y_clone.npy"), net(inputs).detach().numpy())
+
+
+def test_f3_a_long_run_saves_as_it_goes(parameters: Output) -> None:
+    [result] = parameters.replies("F3 train")
+    assert (result["steps"], result["epochs"], result["stopped"]) == (6, 3, "done")
+    [history] = parameters.replies("F3 what was saved")
+    saved = [item for item in history["items"] if item["operation"] == "train"]
+    assert [item["detail"]["step"] for item in saved] == [6, 4, 2]
+    assert result["revision"] == saved[0]["revision"]

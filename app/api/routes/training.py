@@ -93,7 +93,7 @@ async def run(
 ) -> Response:
     """Trains a network as the loop that one writes in PyTorch does, with any loss, optimizer and scheduler of PyTorch.
     A first batch is tried at once, so what is wrong is told here; the run itself is a job. Its result says `revision`,
-    `steps`, `epochs`, `samples`, `stopped` (`done` or `early`), `loss`, `validation`, `best` and `seed`.
+    `steps`, `epochs`, `samples`, `stopped` (`done` or `early`), `loss`, `validation`, `best`, `seed` and `warnings`.
 
     Checkpoints on the way are revisions; after the death of a worker or a service the run goes on from the newest one
     and ends where it would have ended, on a CPU bit for bit. Meanwhile forwards and reads see the newest checkpoint,
@@ -117,12 +117,13 @@ def render(finished: Finished) -> Answer:
         revision=finished.revision,
         steps=trained.steps,
         epochs=trained.epochs,
-        samples=finished.samples,
+        samples=finished.asked.samples,
         stopped=trained.stopped,
         loss=trained.loss,
         validation=trained.validation,
         best=None if trained.best is None else BestLook.model_validate(trained.best),
-        seed=finished.plan.seed,
+        seed=finished.asked.plan.seed,
+        warnings=finished.asked.warnings,
         links=TrainingLinks(job=f"/v1/jobs/{finished.job}", curve=f"/v1/networks/{finished.name}/curve"),
     )
     return answer_with(reply, finished.revision)

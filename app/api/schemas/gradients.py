@@ -60,6 +60,7 @@ class BackwardReply(BaseModel):
     )
     revision: int
     device: str
+    warnings: list[str] = Field([], description="What PyTorch warned of: a target that was spread over an output.")
 
 
 class GradientsReply(BaseModel):

@@ -118,6 +118,7 @@ class TrainingReply(BaseModel):
     validation: dict[str, float | None] | None = Field(description="What the last look gave.")
     best: BestLook | None = Field(description="What early stopping held for the best.")
     seed: int
+    warnings: list[str] = Field(description="What PyTorch warned of: a target that was spread over an output.")
     links: TrainingLinks
 
 
