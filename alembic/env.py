@@ -11,7 +11,13 @@ from app.settings import Settings
 
 
 def run(connection: sa.Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True, compare_type=True)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        transactional_ddl=True,
+        compare_type=True,
+        on_version_apply=context.config.attributes.get("on_version_apply"),
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -1,6 +1,8 @@
 """The `model-lab` command: what it refuses, in one line; and how it ends."""
 
+import contextlib
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -105,9 +107,62 @@ def test_migrate_makes_the_tables_and_may_be_run_again(tmp_path):
     assert (tmp_path / "deep" / "data" / "model-lab.sqlite").exists()
 
 
-def test_help_shows_commands_and_examples():
-    assert "serve" in run("--help").stdout
-    assert "Examples" in run("serve", "--help").stdout
+def test_help_shows_commands_and_an_example_on_each_line():
+    told = run("--help").stdout
+    assert "serve" in told
+    assert "\n    model-lab fsck " in told
+    assert "\n    model-lab serve --port 9000 --data-dir /srv/lab\n" in run("serve", "--help").stdout
+    assert run("--version").stdout.startswith("model-lab ")
+
+
+def run_at_a_terminal(*arguments: str) -> tuple[str, str]:
+    """Standard output, which is piped on, and what a terminal of standard error was sent."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from app.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end was closed
+        while part := os.read(ours, 65536):
+            shown += part
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    return stdout, shown.decode()
+
+
+def test_long_commands_show_a_bar_at_a_terminal_and_keep_their_output_clean(tmp_path):
+    folder = ("--data-dir", str(tmp_path))
+    stdout, shown = run_at_a_terminal("migrate", *folder)
+    assert stdout == "The tables are up to date.\n"
+    assert "100%" in shown
+    stdout, shown = run_at_a_terminal("fsck", *folder)
+    assert stdout.startswith("No damage; looked at ")
+    assert "Traceback" not in shown
+    assert "\x1b" not in stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_database_file_that_may_not_be_written_is_one_line(tmp_path):
+    assert run("migrate", "--data-dir", str(tmp_path / "data")).returncode == 0
+    for path in (tmp_path, *tmp_path.parents):
+        with contextlib.suppress(PermissionError):
+            path.chmod(path.stat().st_mode | 0o555)
+    for command in (("keys", "create"), ("gc",)):
+        done = subprocess.run(
+            [sys.executable, "-c", "from app.cli import main; main()", *command, "--data-dir", str(tmp_path / "data")],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+            user=65534,
+            group=65534,
+        )
+        check_refusal(done)
 
 
 def test_sigterm_lets_a_running_request_end_and_then_ends(tmp_path):

@@ -14,6 +14,7 @@ import typer
 from app.cli.starting import (
     DatabaseUrl,
     DataDir,
+    examples,
     fail,
     opened,
     prepare_data_dir,
@@ -31,8 +32,9 @@ from app.services.naming import NAME_RULE, is_name
 commands = typer.Typer(
     name="keys",
     help="Make, list and revoke the keys that requests carry. As soon as one was made, every request needs one.",
-    epilog="Examples:  model-lab keys create --name laptop --role write   |   model-lab keys list   |   "
-    "model-lab keys revoke 4f1a20b9c3d7",
+    epilog=examples(
+        "model-lab keys create --name laptop --role write", "model-lab keys list", "model-lab keys revoke 4f1a20b9c3d7"
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -40,8 +42,11 @@ LONGEST_NAME = 128
 
 
 @commands.command(
-    epilog="Examples:  model-lab keys create   |   model-lab keys create --name dashboard --role read --expires 90d   "
-    "|   model-lab keys create --workspace team-b --role write --requests-per-second 50"
+    epilog=examples(
+        "KEY=$(model-lab keys create)",
+        "model-lab keys create --name dashboard --role read --expires 90d",
+        "model-lab keys create --workspace team-b --requests-per-second 50",
+    )
 )
 def create(
     role: Annotated[
@@ -94,7 +99,7 @@ def create(
         typer.echo("It is not shown again. Send it as `Authorization: Bearer <key>`.", err=True)
 
 
-@commands.command("list", epilog="Example:  model-lab keys list --database-url postgresql://host/lab")
+@commands.command("list", epilog=examples("model-lab keys list --database-url postgresql://host/lab"))
 def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """List every key that was ever made, oldest first. The keys themselves are not known any more."""
     with opened(read_settings({"data_dir": data_dir, "database_url": database_url})) as database:
@@ -105,7 +110,7 @@ def list_(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-@commands.command(epilog="Example:  model-lab keys revoke 4f1a20b9c3d7")
+@commands.command(epilog=examples("model-lab keys revoke 4f1a20b9c3d7"))
 def revoke(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, as `model-lab keys list` shows them.")],
     data_dir: DataDir = None,

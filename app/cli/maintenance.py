@@ -1,15 +1,15 @@
 """`model-lab migrate`, `gc` and `fsck`: what keeps the database in order, also beside a running service."""
 
-import sys
-import time
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 
+from app.cli.progress import ProgressBar
 from app.cli.starting import (
     DatabaseUrl,
     DataDir,
+    examples,
     opened,
     prepare_data_dir,
     prepare_tables,
@@ -29,7 +29,8 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     settings = read_settings({"data_dir": data_dir, "database_url": database_url})
     configure_logging(settings.log_level)
     prepare_data_dir(settings)
-    prepare_tables(settings)
+    with ProgressBar() as bar:
+        prepare_tables(settings, told=bar.show)
     typer.echo("The tables are up to date.")
 
 
@@ -51,29 +52,29 @@ def gc(
     """
     age = read_age(grace, "--grace")
     settings = read_settings({"data_dir": data_dir, "database_url": database_url})
-    with opened(settings) as database, ProgressLine() as line:
+    with opened(settings) as database, ProgressBar() as bar:
         forget_ended_jobs(database, timedelta(seconds=settings.job_result_seconds))
-        collected = collect(database, age, told=lambda so_far: line.show(words_of_collected(so_far)))
-        line.clear()
+        collected = collect(database, age, told=lambda so_far: bar.show(words_of_collected(so_far)))
+        bar.clear()
         typer.echo(f"Collected {words_of_collected(collected)}.")
-        give_room_back(database, line, vacuum=vacuum)
+        give_room_back(database, bar, vacuum=vacuum)
 
 
-def give_room_back(database: Database, line: "ProgressLine", *, vacuum: bool) -> None:
+def give_room_back(database: Database, bar: ProgressBar, *, vacuum: bool) -> None:
     """Shrinks an SQLite file, and says by how much or what would do it."""
     room = find_room(database)
     if room is None:
         return
     if vacuum:
-        line.show("writing the file anew")
+        bar.show("writing the file anew")
         rewrite(database)
     elif room.can_shrink:
-        shrink(database, told=lambda given: line.show(f"{given:,} bytes given back"))
+        shrink(database, told=lambda given: bar.show(f"{given:,} bytes given back"))
     elif room.free_bytes:
         typer.echo(f"{room.free_bytes:,} bytes in the file are free and will be used again; --vacuum shrinks it.")
         return
     left = find_room(database)
-    line.clear()
+    bar.clear()
     typer.echo(f"Gave {room.free_bytes - (left.free_bytes if left else 0):,} bytes back to the disk.")
 
 
@@ -92,10 +93,12 @@ def fsck(
     """
     settings = read_settings({"data_dir": data_dir, "database_url": database_url})
     damages = 0
-    with opened(settings) as database, ProgressLine() as line:
-        verifier = Verifier(database, sample=sample, told=lambda checked: line.show(words_of_checked(checked)))
+    with opened(settings) as database, ProgressBar() as bar:
+        verifier = Verifier(
+            database, sample=sample, told=lambda checked: bar.show(words_of_checked(checked), share_of(checked))
+        )
         for damage in verifier.run():
-            line.clear()
+            bar.clear()
             typer.echo(damage)
             damages += 1
     looked_at = words_of_checked(verifier.checked)
@@ -106,39 +109,10 @@ def fsck(
 
 
 COMMANDS = (
-    (migrate, "Example:  model-lab migrate --data-dir /srv/lab"),
-    (gc, "Examples:  model-lab gc   |   model-lab gc --grace 2h --data-dir /srv/lab"),
-    (fsck, "Examples:  model-lab fsck   |   model-lab fsck --sample 1000 --database-url postgresql://host/lab"),
+    (migrate, examples("model-lab migrate --data-dir /srv/lab")),
+    (gc, examples("model-lab gc", "model-lab gc --grace 2h --data-dir /srv/lab", "model-lab gc --vacuum")),
+    (fsck, examples("model-lab fsck", "model-lab fsck --sample 1000 --database-url postgresql://host/lab")),
 )
-
-
-class ProgressLine:
-    """One line on the terminal that is written over; where standard error is no terminal, a line now and then."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._pause = 0.1 if self._terminal else 10.0
-        self._last = time.monotonic()
-        self._shown = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def show(self, words: str) -> None:
-        now = time.monotonic()
-        if now - self._last < self._pause:
-            return
-        self._last = now
-        self._shown = self._terminal
-        typer.echo(f"\r\033[K{words}" if self._terminal else words, err=True, nl=not self._terminal)
-
-    def clear(self) -> None:
-        if self._shown:
-            typer.echo("\r\033[K", err=True, nl=False)
-            self._shown = False
 
 
 def words_of_collected(collected: Collected) -> str:
@@ -151,3 +125,9 @@ def words_of_collected(collected: Collected) -> str:
 def words_of_checked(checked: Checked) -> str:
     parts = [f"{done} of {checked.total[table]} {table}" for table, done in checked.done.items()]
     return f"{', '.join(parts) or 'references'} ({checked.chunk_bytes:,} bytes)"
+
+
+def share_of(checked: Checked) -> float | None:
+    """How much of what there is to check has been looked at."""
+    total = sum(checked.total.values())
+    return sum(checked.done.values()) / total if total else None

@@ -12,6 +12,7 @@ from app.api.edge import Edge
 from app.cli.starting import (
     DatabaseUrl,
     DataDir,
+    examples,
     fail,
     has_database,
     opened,
@@ -25,9 +26,10 @@ from app.pool.devices import chosen_devices
 from app.services.keys import any_made
 from app.settings import Settings
 
-EXAMPLES = (
-    "Examples:  model-lab serve   |   model-lab serve --port 9000 --data-dir /srv/lab   |   "
-    "model-lab serve --host 0.0.0.0   (after model-lab keys create)"
+EXAMPLES = examples(
+    "model-lab serve",
+    "model-lab serve --port 9000 --data-dir /srv/lab",
+    "model-lab serve --host 0.0.0.0 --database-url postgresql://lab@db.example/lab",
 )
 LOOPBACK_HOSTS = "localhost,127.0.0.1,::1"
 BACKLOG = 2048

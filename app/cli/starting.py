@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +32,11 @@ def fail(words: str) -> NoReturn:
     """Ends the command with one line of words and status 2."""
     typer.echo(f"model-lab: {words}", err=True)
     raise typer.Exit(2)
+
+
+def examples(*lines: str) -> str:
+    """What stands below the help of a command: a line for each example, which are not to be wrapped."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def read_settings(chosen: dict[str, object]) -> Settings:
@@ -76,10 +81,10 @@ def prepare_data_dir(settings: Settings) -> None:
         fail(f"the data folder {folder} cannot be written")
 
 
-def prepare_tables(settings: Settings) -> None:
+def prepare_tables(settings: Settings, told: Callable[[str, float], None] = lambda _words, _share: None) -> None:
     """Brings the tables up to date now, where a failure is one line and not a traceback of the server."""
     try:
-        migrate_database(settings.resolved_database_url)
+        migrate_database(settings.resolved_database_url, told)
     except (LabError, ValueError) as error:
         fail(f"the database cannot be used: {error}")
 

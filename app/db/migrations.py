@@ -5,7 +5,9 @@ advisory lock on PostgreSQL, the write lock on SQLite), the first does the work,
 steps are one transaction. The scripts lie in the folder `alembic` beside the package `app`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -20,9 +22,15 @@ SCRIPTS = Path(app.__file__).resolve().parent.parent / "alembic"
 _LOCK = 0x6D6F64656C6C6162  # "modellab"
 
 
-def migrate(url: str) -> None:
-    """Brings the database behind `url` up to date; does nothing where it is. Safe to call from many processes."""
-    _run(url, "head", up=True)
+Told = Callable[[str, float], None]
+
+
+def migrate(url: str, told: Told = lambda _words, _share: None) -> None:
+    """Brings the database behind `url` up to date; does nothing where it is. Safe to call from many processes.
+
+    `told` hears of each step that was done: in words, and which share of all that is.
+    """
+    _run(url, "head", up=True, told=told)
 
 
 def downgrade(url: str, target: str = "base") -> None:
@@ -43,7 +51,7 @@ def _config() -> Config:
     return config
 
 
-def _run(url: str, target: str, *, up: bool) -> None:
+def _run(url: str, target: str, *, up: bool, told: Told = lambda _words, _share: None) -> None:
     database = Database(url, pool_size=1)
     try:
         with database.transaction() as connection:
@@ -53,6 +61,22 @@ def _run(url: str, target: str, *, up: bool) -> None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             config = _config()
             config.attributes["connection"] = connection
+            config.attributes["on_version_apply"] = _telling(connection, config, told)
             (command.upgrade if up else command.downgrade)(config, target)
     finally:
         database.close()
+
+
+def _telling(connection: sa.Connection, config: Config, told: Told) -> Callable[..., None]:
+    """What Alembic calls after each step."""
+    scripts = ScriptDirectory.from_config(config)
+    there = MigrationContext.configure(connection).get_current_revision()
+    waiting = len(list(scripts.iterate_revisions("head", there or "base")))
+    done = 0
+
+    def tell(*, step: Any, **_: object) -> None:
+        nonlocal done
+        done += 1
+        told(str(step.up_revision.doc), done / max(done, waiting))
+
+    return tell

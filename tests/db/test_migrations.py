@@ -32,6 +32,16 @@ def test_migrating_makes_every_table_and_going_back_removes_them(empty_database_
     database.close()
 
 
+def test_each_step_is_told_and_the_last_one_is_all_of_it(sqlite_files):
+    url = sqlite_files.fresh(migrated=False)
+    told: list[tuple[str, float]] = []
+    migrate(url, lambda words, share: told.append((words, share)))
+    assert [share for _, share in told] == [number / len(told) for number in range(1, len(told) + 1)]
+    assert len(told) >= 7
+    assert all(words for words, _ in told)
+    migrate(url, lambda *_: pytest.fail("there was nothing to do"))
+
+
 def test_migrations_and_tables_say_the_same(database: Database):
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

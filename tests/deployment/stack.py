@@ -40,10 +40,16 @@ class Stack:
 
     def compose(self, *arguments: str, seconds: float = 600) -> str:
         """Runs a command of docker-compose and gives its standard output."""
+        return self.compose_bytes(*arguments, seconds=seconds).decode()
+
+    def compose_bytes(self, *arguments: str, given: bytes = b"", seconds: float = 600) -> bytes:
+        """The same with bytes; `given` goes to its standard input."""
         command = ["docker-compose", *(word for file in self.files for word in ("-f", file)), *arguments]
         env = {**os.environ, "COMPOSE_PROJECT_NAME": self.project, "LAB_PORT": str(self.port)}
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False)
-        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, input=given, capture_output=True, timeout=seconds, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout[-2000:]!r} {done.stderr[-3000:]!r}"
         return done.stdout
 
     def up(self, *arguments: str) -> None:

@@ -128,6 +128,21 @@ def test_what_was_made_is_there_after_down_and_up(stack: Stack):
         assert answer(client, "kept") == before
 
 
+def test_a_backup_is_whole_and_comes_back(stack: Stack):
+    with stack.client() as client:
+        before = make(client, "dumped")
+        dump = stack.compose_bytes("exec", "-T", "database", "pg_dump", "-U", "lab", "-Fc", "lab")
+        assert client.delete("/v1/networks/dumped").status_code == 204
+        stack.compose("run", "--rm", "lab", "gc", "--grace", "0")
+        stack.compose("stop", "lab")
+        restore = ("pg_restore", "-U", "lab", "-d", "lab", "--clean", "--if-exists")
+        stack.compose_bytes("exec", "-T", "database", *restore, given=dump)
+        stack.compose("start", "lab")
+        stack.wait_until_ready()
+        assert answer(client, "dumped") == before
+    assert "No damage" in stack.compose("run", "--rm", "lab", "fsck")
+
+
 def replicas_that_answer(stack: Stack, client: httpx.Client, requests: int = 30) -> int:
     """How many replicas answered some requests: each begins the ids of its requests in its own way."""
     ids = [client.get("/v1/networks").headers["x-request-id"] for _ in range(requests)]
