@@ -1,7 +1,8 @@
 """The OpenAPI document: what FastAPI makes of the routes, and what it leaves out.
 
 Adds the schemas that raw routes speak of, the recursive ones (`Architecture`, `TensorData`), and to every operation a
-`curl` line made from its own example: run in the order of the page on a fresh service, each works.
+`curl` line made from its own example. Run in the order of the page on a fresh service each works, whether with all
+its examples or with the first one alone, which is what the page fills in.
 """
 
 import json
@@ -43,7 +44,8 @@ KEY = {
 DESCRIPTION = """Make neural networks from JSON, run them, look into them, change them and keep them, over HTTP alone.
 The numbers are PyTorch's own.
 
-The operations below stand in reading order: on a fresh service, the `curl` line of each works after those above it.
+The operations below are a tour: on a fresh service each works after those above it, as its `curl` line and by
+*Try it out* and *Execute*.
 Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457) that say what was wrong, where, and what would
 be right."""
 
@@ -62,11 +64,11 @@ TAGS = [
         "description": "Save and load: the state_dict of a network, and tensors under names of their own.",
     },
     {"name": "Tensors", "description": "Tensors that live on a device: make, copy, combine."},
-    {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
     {
         "name": "Training",
         "description": "The loop that one writes in PyTorch, as a job that outlives its workers.",
     },
+    {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Keys", "description": "Who may use the service."},
     {"name": "Health", "description": "For whoever watches over the service."},

@@ -28,9 +28,6 @@ PUT_EXAMPLES = {
     "my_linear": {"summary": "The same layer, its bias zero at first", "value": {"definition": {**MY_LINEAR}}},
 }
 BlockName = Annotated[str, Path(description="The block's name.", openapi_examples={"MyLinear": {"value": "MyLinear"}})]
-BlockToDelete = Annotated[
-    str, Path(description="The block's name.", openapi_examples={"CenteredLayer": {"value": "CenteredLayer"}})
-]
 
 
 def block_of(row: BlockRow) -> Block:
@@ -138,7 +135,7 @@ async def replace(
     status_code=204,
     responses={204: {"description": "It is gone."}, **problems("not-found", "in-use", "stale-revision")},
 )
-async def delete(lab: LabDep, name: BlockToDelete, if_match: IfMatchDep) -> Response:
+async def delete(lab: LabDep, name: BlockName, if_match: IfMatchDep) -> Response:
     """Takes a block out of the library. Networks that used it keep their copy; while other blocks use it, it stays."""
     await delete_block(lab, name, if_match)
     return Response(status_code=204)

@@ -77,7 +77,9 @@ EXAMPLE: dict[str, Any] = {
     },
 }
 SEEDS = range(-(2**63), 2**64)
-NetworkToDelete = Annotated[str, Path(description="The network's name.", openapi_examples={"net": {"value": "net"}})]
+NetworkToDelete = Annotated[
+    str, Path(description="The network's name.", openapi_examples={"copy": {"value": "mlp-copy"}})
+]
 
 
 def network_of(row: NetworkRow | NetworkSummary) -> Network:
@@ -197,6 +199,44 @@ async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
     return reply_of_page(request, page, rows, lambda row: row.name, make)
 
 
+@router.post(
+    "/{name}/clone",
+    operation_id="clone_network",
+    summary="Clone a network",
+    status_code=201,
+    response_model=Network,
+    responses={
+        201: ok("The new network.", {**EXAMPLE, "name": "mlp-copy"}, headers=("Location", "ETag")),
+        **problems(
+            "malformed",
+            "not-found",
+            "name-taken",
+            "in-flight",
+            "invalid-request",
+            "bad-name",
+            "unknown-device",
+            "idempotency-key-reused",
+            "storage-full",
+        ),
+    },
+)
+async def clone(
+    lab: LabDep,
+    name: NetworkName,
+    body: Annotated[NewClone, Body(openapi_examples={"copy": {"value": {"name": "mlp-copy"}}})],
+    retry: RetryDep,
+) -> Response:
+    """Makes a network that begins as this one is, at its newest revision or at another. No tensor is copied; ties and
+    constants stay as they are. From then on the two change independently."""
+    wanted = CloneRequest(
+        name=body.name, revision=body.revision, device=body.device, labels=body.labels, fallback=body.fallback
+    )
+    answer = await clone_network(
+        lab, name, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
+    )
+    return reply_of_answer(answer)
+
+
 @router.get(
     "/{name}",
     operation_id="get_network",
@@ -260,44 +300,6 @@ async def update(
         if_match=if_match,
     )
     return reply_of_model(network_of(row), tag=row.head_revision)
-
-
-@router.post(
-    "/{name}/clone",
-    operation_id="clone_network",
-    summary="Clone a network",
-    status_code=201,
-    response_model=Network,
-    responses={
-        201: ok("The new network.", {**EXAMPLE, "name": "mlp-copy"}, headers=("Location", "ETag")),
-        **problems(
-            "malformed",
-            "not-found",
-            "name-taken",
-            "in-flight",
-            "invalid-request",
-            "bad-name",
-            "unknown-device",
-            "idempotency-key-reused",
-            "storage-full",
-        ),
-    },
-)
-async def clone(
-    lab: LabDep,
-    name: NetworkName,
-    body: Annotated[NewClone, Body(openapi_examples={"copy": {"value": {"name": "mlp-copy"}}})],
-    retry: RetryDep,
-) -> Response:
-    """Makes a network that begins as this one is, at its newest revision or at another. No tensor is copied; ties and
-    constants stay as they are. From then on the two change independently."""
-    wanted = CloneRequest(
-        name=body.name, revision=body.revision, device=body.device, labels=body.labels, fallback=body.fallback
-    )
-    answer = await clone_network(
-        lab, name, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
-    )
-    return reply_of_answer(answer)
 
 
 @router.delete(

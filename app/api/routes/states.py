@@ -129,6 +129,7 @@ async def put(
         Query(
             description="Whether names must be the same on both sides. If not, the reply lists those that are not.",
             openapi_examples={"some": {"value": False}},
+            json_schema_extra={"example": False},  # what the reference fills in, where there is a default too
         ),
     ] = True,
     idempotency_key: Annotated[
