@@ -5,7 +5,7 @@ layers with `inplace=True` whatever they are given. Called by `call.py` and the 
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeGuard
@@ -27,6 +27,7 @@ class Changes:
     anchor: tuple[nn.Module, str] | None
 
 
+_NOTHING: AbstractContextManager[None] = nullcontext()
 _KNOWN: "WeakKeyDictionary[nn.Module, Changes]" = WeakKeyDictionary()
 
 
@@ -56,13 +57,14 @@ def _floating(modules: Sequence[nn.Module]) -> Iterator[tuple[nn.Module, str]]:
                 yield module, name
 
 
-@contextmanager
-def untouched(net: nn.Module) -> Iterator[None]:
+def untouched(net: nn.Module) -> AbstractContextManager[None]:
     """Leaves parameters and buffers of `net` as they were: what batch norms and embeddings updated is put back."""
     changes = changes_of(net)
-    if not changes.renormalised and not changes.updated:
-        yield
-        return
+    return _put_back(changes) if changes.renormalised or changes.updated else _NOTHING
+
+
+@contextmanager
+def _put_back(changes: Changes) -> Iterator[None]:
     written = [module.weight for module in changes.renormalised if isinstance(module.weight, torch.Tensor)]
     for module in changes.updated:
         if module.training:

@@ -1,6 +1,7 @@
 """`model-lab serve`: from options and settings to a server that listens, or to one line that says why not."""
 
 import contextlib
+import gc
 import ipaddress
 import socket
 from typing import Annotated, NoReturn
@@ -156,6 +157,8 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
     server = Server(config, app)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: later collections need not walk all of it while requests wait
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: the server has ended by then, and nothing went wrong
         server.run(sockets=[listener])
     if not server.started:

@@ -24,6 +24,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 SOCKET_BUFFER_BYTES = 2**20
+RECEIVE_BYTES = 2**16  # at a time, of a reply that is waited for awake
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
 
 
@@ -94,8 +95,15 @@ class WorkerProcess(asyncio.Protocol):
 
     def send(self, sequence: int, message: Task | Start) -> None:
         """Puts a message on its way; does nothing when the worker has gone (its owner is told of its death)."""
-        if self._transport is not None:
-            self._transport.write(frame(sequence, message))
+        if self._transport is None:
+            return
+        data = frame(sequence, message)
+        sent = 0
+        if self._socket is not None and self._transport.get_write_buffer_size() == 0:
+            with contextlib.suppress(OSError):  # at once: the transport waits until the loop has nothing else to do
+                sent = self._socket.send(data, socket.MSG_DONTWAIT)
+        if sent < len(data):
+            self._transport.write(data[sent:] if sent else data)
 
     def wait_awake(self, seconds: float) -> None:
         """Looks for bytes of the worker for `seconds` at most, leaving the loop no turn, and takes what is there.
@@ -105,10 +113,13 @@ class WorkerProcess(asyncio.Protocol):
         """
         until = time.monotonic() + seconds
         while self._socket is not None and time.monotonic() < until:
-            with contextlib.suppress(BlockingIOError):
-                if data := self._socket.recv(SOCKET_BUFFER_BYTES, socket.MSG_DONTWAIT):
-                    self.data_received(data)
-                return
+            try:
+                data = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            if data:
+                self.data_received(data)
+            return
 
     def withdraw(self, sequence: int) -> None:
         """Lets the worker break off or pass over one of the tasks it holds; it answers that one all the same."""

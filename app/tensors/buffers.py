@@ -8,8 +8,10 @@ import math
 import sys
 import warnings
 
+import numpy as np
 import torch
 
+from app.tensors.dtypes import DTYPES
 from app.tensors.torch_dtypes import torch_dtype
 
 if sys.byteorder != "little":
@@ -17,6 +19,8 @@ if sys.byteorder != "little":
 
 # Said by PyTorch of tensors over read-only memory. Inputs are never written to: forward changes no tensor in place.
 warnings.filterwarnings("ignore", message="The given buffer is not writable")
+
+_NUMPY = frozenset(torch_dtype(name) for name, dtype in DTYPES.items() if dtype.numpy is not None)
 
 
 def tensor_over(
@@ -31,6 +35,8 @@ def tensor_over(
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
     """The tensor's bytes, flat (format "B"): its own memory if it is contiguous and on the CPU, else a copy."""
+    if tensor.dtype in _NUMPY:
+        return np.ascontiguousarray(tensor.numpy(force=True)).reshape(-1).view(np.uint8).data
     flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     if flat.numel() == 0:
         return memoryview(b"")

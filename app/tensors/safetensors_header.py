@@ -7,8 +7,9 @@ services, which have the header before the rest of the file has come.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -21,6 +22,8 @@ from app.tensors.strict_json import read_json
 
 LENGTH_BYTES = 8
 HEADER_BYTES = 100_000_000  # at most, as in the format's own library
+REMEMBERED_BYTES = 4096  # of a header that was read
+REMEMBERED_TENSORS = 16  # of one that was written
 _METADATA = "__metadata__"
 
 
@@ -61,8 +64,15 @@ def read_length(first: bytes | memoryview, most: int = HEADER_BYTES) -> int:
 def read_header(text: bytes, limits: Limits, data_bytes: int | None = None) -> Header:
     """Reads the header; `data_bytes` is how much follows it, where that is known.
 
+    Who sends tensors of one shape again and again sends one header, so short ones are remembered.
     Raises Malformed, Unprocessable.
     """
+    read = _read_header if len(text) <= REMEMBERED_BYTES else _read_header.__wrapped__
+    return read(text, limits, data_bytes)
+
+
+@lru_cache(maxsize=256)
+def _read_header(text: bytes, limits: Limits, data_bytes: int | None) -> Header:
     document = _document(text)
     metadata = document.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -118,14 +128,23 @@ def _check_spans(entries: Iterable[Entry], data_bytes: int | None) -> int:
 
 def write_header(
     tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: dict[str, str] | None = None
-) -> tuple[bytes, list[Entry]]:
+) -> tuple[bytes, Sequence[Entry]]:
     """Writes the beginning of a file for tensors (name, dtype, shape), the widest dtypes first: so all lie aligned.
 
     The bytes of the returned entries follow in their order. Raises NotAcceptable for a dtype the format lacks.
     """
+    described = tuple(tensors)
+    write = _write_header if len(described) <= REMEMBERED_TENSORS and not metadata else _write_header.__wrapped__
+    return write(described, tuple((metadata or {}).items()))
+
+
+@lru_cache(maxsize=256)
+def _write_header(
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...], metadata: tuple[tuple[str, str], ...]
+) -> tuple[bytes, Sequence[Entry]]:
     items = [(name, _writable(name, dtype), shape) for name, dtype, shape in tensors]
     items.sort(key=lambda item: -item[1].item_bytes)
-    header: dict[str, object] = {_METADATA: {"format": "pt", **(metadata or {})}}
+    header: dict[str, object] = {_METADATA: {"format": "pt", **dict(metadata)}}
     entries: list[Entry] = []
     end = 0
     for name, dtype, shape in items:
@@ -134,7 +153,7 @@ def write_header(
         header[name] = {"dtype": dtype.safetensors, "shape": list(shape), "data_offsets": [start, end]}
     text = orjson.dumps(header)
     text += b" " * (-len(text) % LENGTH_BYTES)
-    return len(text).to_bytes(LENGTH_BYTES, "little") + text, entries
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text, tuple(entries)
 
 
 def _writable(name: str, dtype: str) -> Dtype:

@@ -3,7 +3,7 @@
 Called by the handlers.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import NamedTuple
 
@@ -36,10 +36,13 @@ from app.worker.residents import LoadedNetwork
 
 JSON = "application/json"
 KEYS = ("inputs", "mode", "revision", "seed", "capture", "update_buffers", "move")
+AS_IT_COMES: AbstractContextManager[None] = nullcontext()
 JSON_BYTES_PER_ELEMENT = 12  # about what a float takes as text
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
+    """What one request asks for."""
+
     inputs: Tensors
     mode: Mode
     seed: int | None
@@ -56,11 +59,11 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded | Updated:
 
     Raises: Malformed, UnsupportedMedia, Unprocessable for the body; NotFound for the revision; what `call` raises.
     """
-    request = _read_request(worker, task)
+    request = read_request(worker, task)
     ref = at_revision(worker, task.network, request.revision)
     loaded = worker.residents.find(ref)
     loaded.set_mode(request.mode)
-    seeded = nullcontext() if request.seed is None else seeded_on(request.seed, worker.residents.device)
+    seeded = AS_IT_COMES if request.seed is None else seeded_on(request.seed, worker.residents.device)
     with torch.inference_mode(), untouched(loaded.module), seeded:
         called = call(
             loaded.module,
@@ -70,10 +73,10 @@ def run_forward(worker: Worker, task: RunForward) -> Encoded | Updated:
             device=worker.residents.device,
             dtype=loaded.dtype,
         )
-        _check_size(called, task.accept, worker.settings)
+        check_size(called, task.accept, worker.settings)
         if request.update_buffers:
             return _keep_buffers(worker, task, loaded, called)
-    return _encode(called, task.accept, ref)
+    return encode(called, task.accept, ref)
 
 
 def _keep_buffers(worker: Worker, task: RunForward, loaded: LoadedNetwork, called: Called) -> Updated:
@@ -90,38 +93,45 @@ def _keep_buffers(worker: Worker, task: RunForward, loaded: LoadedNetwork, calle
     )
     manifest = worker.store.derive(base.manifest, contents)
     after = NetworkRef(base.network_id, base.revision + 1, manifest, base.dtype, base.device)
-    reply = _encode(called, task.accept, after)
+    reply = encode(called, task.accept, after)
     return Updated(reply=reply, base=base, manifest=manifest, names=[group.names[0] for group in groups])
 
 
-def _read_request(worker: Worker, task: RunForward) -> _Request:
+def read_request(worker: Worker, task: RunForward) -> Request:
+    """Reads the body. Raises: Malformed, UnsupportedMedia, Unprocessable."""
     codec = codec_of_body(task.content_type)
     if codec.media_type == JSON:
-        return _read_json_request(worker, task, read_json(task.body))
+        return read_json_request(worker, task, read_json(task.body))
     inputs = codec.decode(task.body, limits=worker.limits)
     if isinstance(inputs, list):
         raise in_place("", "The inputs are one tensor or a dict of them by name, not a list.", code="bad-request")
-    request = _Request(inputs, task.mode, task.seed, task.revision, task.capture, task.update_buffers)
-    if request.update_buffers:
-        _check_update(task, request)
-    return request
+    request = Request(inputs, task.mode, task.seed, task.revision, task.capture, task.update_buffers)
+    return _checked(task, request)
 
 
-def _check_update(task: RunForward, request: _Request) -> None:
+def _checked(task: RunForward, request: Request) -> Request:
+    """The request, if what it asks for goes together. Raises: Unprocessable."""
+    if not request.update_buffers:
+        return request
     if request.mode != "train":
         raise in_place("/update_buffers", 'Buffers change in mode "train" only; say so.', code="bad-request")
     if request.revision not in (None, task.network.revision):
         message = f"Buffers are updated at the newest revision, {task.network.revision}; restore an older one first."
         raise in_place("/revision", message, code="bad-request")
+    return request
 
 
-def _read_json_request(worker: Worker, task: RunForward, body: object) -> _Request:
+def read_json_request(worker: Worker, task: RunForward, body: object) -> Request:
+    """As `read_request`, of a body that was parsed already."""
     document = read_object(body, KEYS)
+    if len(document) == 1:  # inputs alone, as most say
+        inputs = read_tensors_of(worker, document["inputs"], task.network, "/inputs")
+        return _checked(task, Request(inputs, task.mode, task.seed, task.revision, task.capture, task.update_buffers))
     move = read_flag(document, "move", otherwise=False)
     capture = document.get("capture", task.capture)
     if not isinstance(capture, list) or not all(isinstance(path, str) for path in capture):
         raise in_place("/capture", "`capture` is a list of module paths.", code="bad-request")
-    request = _Request(
+    request = Request(
         read_tensors_of(worker, document["inputs"], task.network, "/inputs", move=move),
         read_mode(document, task.mode),
         read_integer(document, "seed", task.seed),
@@ -129,12 +139,10 @@ def _read_json_request(worker: Worker, task: RunForward, body: object) -> _Reque
         capture,
         read_flag(document, "update_buffers", otherwise=task.update_buffers),
     )
-    if request.update_buffers:
-        _check_update(task, request)
-    return request
+    return _checked(task, request)
 
 
-def _check_size(called: Called, accept: str, settings: Settings) -> None:
+def check_size(called: Called, accept: str, settings: Settings) -> None:
     """Refuses what no format can hold, or no reply should: a view may be larger than any tensor that is made."""
     reply_bytes = 0
     for name, tensor in chain(called.outputs.items(), called.captured.items()):
@@ -147,13 +155,21 @@ def _check_size(called: Called, accept: str, settings: Settings) -> None:
         raise in_place("/inputs", message, code="limit-exceeded")
 
 
-def _encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:
+def encode(called: Called, accept: str, ref: NetworkRef) -> Encoded:
+    """Writes a reply as `accept`. Raises: NotAcceptable."""
     if accept == JSON:
-        reply: dict[str, object] = {"outputs": {name: json_value(value) for name, value in called.outputs.items()}}
-        if called.captured:
-            reply["captured"] = {path: json_value(value) for path, value in called.captured.items()}
-        reply["revision"] = ref.revision
-        reply["device"] = ref.device
-        return Encoded(JSON, dump(reply), ref.revision)
+        outputs = {name: json_value(value) for name, value in called.outputs.items()}
+        captured = {path: json_value(value) for path, value in called.captured.items()}
+        return Encoded(JSON, dump(json_reply(outputs, captured, ref)), ref.revision)
     tensors = called.outputs | {f"captured.{path}": tensor for path, tensor in called.captured.items()}
     return Encoded(accept, codec_of_reply(accept).encode(tensors), ref.revision)
+
+
+def json_reply(
+    outputs: dict[str, dict[str, object]], captured: dict[str, dict[str, object]], ref: NetworkRef
+) -> object:
+    """The body of a reply in JSON, of tensors that `json_value` made ready."""
+    parts: dict[str, object] = {"outputs": outputs}
+    if captured:
+        parts["captured"] = captured
+    return parts | {"revision": ref.revision, "device": ref.device}

@@ -8,7 +8,7 @@ forward, constants of an architecture, values of edits.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from app.tensors.torch_dtypes import torch_dtype
 
 NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _NUMBERS = frozenset((int, float))
+_SQUARES_OF_FLOAT32 = 1e76  # numbers whose squares add up to less all fit into float32; NaN and infinity are never less
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class TensorReference:
     move: bool = False
 
 
-@dataclass(frozen=True)
-class _Leaves:
+class _Leaves(NamedTuple):
     """Nested lists, flattened: the values in order, the nesting's sizes, and which kinds of values there are."""
 
     values: list[object]
@@ -108,7 +108,7 @@ def _read_data(
         dtype = DTYPES["bool"] if leaves.kinds == {bool} else DTYPES[floating]
     final = _shape(leaves, dtype, shape)
     check_shape(final, dtype, limits, pointer)
-    return _CONVERT[dtype.kind](leaves, dtype).view(final)
+    return _CONVERT[dtype.kind](leaves, dtype, final)
 
 
 def _flatten(value: object, pointer: str, limits: Limits) -> _Leaves:
@@ -160,19 +160,19 @@ def _shape(leaves: _Leaves, dtype: Dtype, declared: tuple[int, ...] | None) -> t
     raise in_place(leaves.pointer, message, code="shape-mismatch")
 
 
-def _read_booleans(leaves: _Leaves, _dtype: Dtype) -> torch.Tensor:
+def _read_booleans(leaves: _Leaves, _dtype: Dtype, shape: tuple[int, ...]) -> torch.Tensor:
     if not leaves.kinds <= {bool}:
         leaves.refuse_first(lambda value: type(value) is not bool, "{} where true or false was expected")
-    return torch.from_numpy(np.array(leaves.values, dtype=np.bool_))
+    return torch.from_numpy(np.array(leaves.values, dtype=np.bool_).reshape(shape))
 
 
-def _read_integers(leaves: _Leaves, dtype: Dtype) -> torch.Tensor:
+def _read_integers(leaves: _Leaves, dtype: Dtype, shape: tuple[int, ...]) -> torch.Tensor:
     if not leaves.kinds <= {int}:
         leaves.refuse_first(
             lambda value: type(value) is not int, "{} where an integer was expected, as the dtype is " + dtype.name
         )
     try:
-        return torch.from_numpy(np.array(leaves.values, dtype=dtype.numpy))
+        return torch.from_numpy(np.array(leaves.values, dtype=dtype.numpy).reshape(shape))
     except OverflowError:
         bounds = np.iinfo(np.dtype(dtype.numpy))
         low, high = int(bounds.min), int(bounds.max)
@@ -182,16 +182,21 @@ def _read_integers(leaves: _Leaves, dtype: Dtype) -> torch.Tensor:
         )
 
 
-def _read_floats(leaves: _Leaves, dtype: Dtype) -> torch.Tensor:
+def _read_floats(leaves: _Leaves, dtype: Dtype, shape: tuple[int, ...]) -> torch.Tensor:
     values: list[object] = leaves.values
     if not leaves.kinds <= _NUMBERS:
         values = _spell_out(leaves)
     exact = np.array(values, dtype=np.float64)
-    tensor = torch.from_numpy(exact)
+    if dtype.name == "float32":
+        with np.errstate(over="ignore"):
+            small = exact.dot(exact) < _SQUARES_OF_FLOAT32
+        if small:
+            return torch.from_numpy(exact.astype(np.float32).reshape(shape))
+    tensor = torch.from_numpy(exact.reshape(shape))
     if dtype.name == "float64":
         return tensor
     tensor = tensor.to(torch_dtype(dtype.name))
-    finite = np.isfinite(tensor.numpy() if dtype.name == "float32" else tensor.float().numpy())
+    finite = np.isfinite((tensor if dtype.name == "float32" else tensor.float()).view(-1).numpy())
     if not finite.all():
         overflowed = np.flatnonzero(~finite & np.isfinite(exact))
         if overflowed.size:
@@ -212,12 +217,12 @@ def _spell_out(leaves: _Leaves) -> list[object]:
     return values
 
 
-def _read_complex(leaves: _Leaves, dtype: Dtype) -> torch.Tensor:
+def _read_complex(leaves: _Leaves, dtype: Dtype, shape: tuple[int, ...]) -> torch.Tensor:
     part = DTYPES["float32" if dtype.name == "complex64" else "float64"]
-    return torch.view_as_complex(_read_floats(leaves, part).view(-1, 2))
+    return torch.view_as_complex(_read_floats(leaves, part, (*shape, 2)))
 
 
-_CONVERT: dict[str, Callable[[_Leaves, Dtype], torch.Tensor]] = {
+_CONVERT: dict[str, Callable[[_Leaves, Dtype, tuple[int, ...]], torch.Tensor]] = {
     "boolean": _read_booleans,
     "integer": _read_integers,
     "floating": _read_floats,

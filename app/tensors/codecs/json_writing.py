@@ -7,12 +7,15 @@ Readers of JSON make a double of every number, and a float32 of that. Of all 2**
 shortest digits of one alone do not survive this double rounding: 7.038531e-26. It is written with more of them.
 """
 
+from typing import Any
+
 import numpy as np
 import orjson
 import torch
 
 from app.tensors.torch_dtypes import dtype_name
 
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _ODD = b"7.038531e-26"
 _ODD_EXACTLY = b"7.0385307e-26"
@@ -34,16 +37,11 @@ def json_value(tensor: torch.Tensor) -> dict[str, object]:
 
 def json_data(tensor: torch.Tensor) -> object:
     """The "data" of a tensor alone, as a value for `dump`."""
-    plain = tensor.detach()
-    if plain.device.type != "cpu":
-        plain = plain.cpu()
-    if plain.dtype in _AS_FLOAT32:
-        plain = plain.float()
-    elif plain.dtype.is_complex:
-        plain = torch.view_as_real(plain.resolve_conj())
-    array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = plain.resolve_neg().numpy()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return _with_names(array)
+    if tensor.dtype in _AS_FLOAT32:
+        tensor = tensor.float()
+    elif tensor.is_complex():
+        tensor = torch.view_as_real(tensor.detach().resolve_conj())
+    array: Array = tensor.numpy(force=True)  # on the CPU, apart from its gradient
     if array.ndim == 0:
         return array[()]
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
@@ -52,29 +50,31 @@ def json_data(tensor: torch.Tensor) -> object:
 def dump(value: object) -> bytes:
     """JSON of anything that orjson knows, NumPy arrays included."""
     text = orjson.dumps(value, option=_OPTIONS)
-    return text if _ODD not in text else orjson.dumps(_with_more_digits(value), option=_OPTIONS)
+    if b"null" in text or _ODD in text:  # orjson writes null for what is not finite; both are rare
+        return orjson.dumps(_spelt_out(value), option=_OPTIONS)
+    return text
 
 
-def _with_more_digits(value: object) -> object:
-    """`value` with its float32 arrays written out, the odd number among them so that it survives two roundings."""
+def _spelt_out(value: object) -> object:
+    """`value` with the arrays written out that hold what is not finite, or the odd number."""
     if isinstance(value, dict):
-        return {key: _with_more_digits(inner) for key, inner in value.items()}
+        return {key: _spelt_out(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_more_digits(inner) for inner in value]
-    if isinstance(value, np.ndarray | np.float32) and value.dtype == np.float32:
-        return orjson.Fragment(orjson.dumps(value, option=_OPTIONS).replace(_ODD, _ODD_EXACTLY))
+        return [_spelt_out(inner) for inner in value]
+    if isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f":
+        return _written(np.asarray(value))
     return value
 
 
-def _with_names(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> orjson.Fragment:
-    """orjson writes null for what is not finite; the names are put there, in order."""
+def _written(array: Array) -> orjson.Fragment:
+    """JSON of an array of floats, with names where orjson writes null, and enough digits for the odd number."""
     values = array.reshape(-1)
     odd = values[~np.isfinite(values)]
     names = np.where(np.isnan(odd), '"NaN"', np.where(odd > 0, '"Infinity"', '"-Infinity"')).tolist()
-    if array.ndim == 0:
+    if array.ndim == 0 and names:
         return orjson.Fragment(names[0].encode())
-    written = orjson.dumps(np.ascontiguousarray(array), option=_OPTIONS)
-    parts = (written if array.dtype == np.float64 else written.replace(_ODD, _ODD_EXACTLY)).split(b"null")
+    written = orjson.dumps(array if array.ndim else array[()], option=_OPTIONS)
+    parts = (written.replace(_ODD, _ODD_EXACTLY) if array.dtype == np.float32 else written).split(b"null")
     text = bytearray(parts[0])
     for name, part in zip(names, parts[1:], strict=True):
         text += name.encode()
