@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import anyio.to_thread
 from fastapi import FastAPI
 
-from app.api.application import make_application
+from app.api.application import RAW_ROUTES, make_application
 from app.api.edge import Edge
 from app.api.job_kinds import KINDS
-from app.api.routes.forward import forward_app
 from app.api.traced import TracedEdge
 from app.db.engine import Database
 from app.db.heads import HeadReader
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> Edge:
             await anyio.to_thread.run_sync(traces.close)
 
     make_edge = partial(TracedEdge, traces=traces) if traces else Edge
-    edge = make_edge(make_application(lifespan), forward_app, settings.allowed_hosts, access_log=settings.access_log)
+    edge = make_edge(make_application(lifespan), RAW_ROUTES, settings.allowed_hosts, access_log=settings.access_log)
     return edge
 
 

@@ -13,7 +13,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 OF_TORCH_ALONE = re.compile(
-    r"nvidia-(?!ml-py)|cuda-|triton"
+    r"nvidia-(?!ml-py)|cuda-|triton$"
 )  # which of these there are depends on the build of PyTorch
 
 

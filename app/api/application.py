@@ -1,5 +1,6 @@
 """The FastAPI application: its routes, its error handlers, its OpenAPI document. Wired into the edge by `app.main`."""
 
+import re
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,7 +11,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.api.edge import RawRoute
 from app.api.errors import MethodNotAllowed, Unexpected, render_problem
+from app.api.inference_v2 import INFER_ADDRESS, infer_app
 from app.api.openapi import build_openapi
 from app.api.routes import (
     architectures,
@@ -19,9 +22,11 @@ from app.api.routes import (
     catalog,
     devices,
     diagrams,
+    exports,
     forward_docs,
     gradients,
     health,
+    inference_v2,
     initialize,
     jobs,
     keys,
@@ -37,6 +42,7 @@ from app.api.routes import (
     tensors,
     training,
 )
+from app.api.routes.forward import forward_app
 from app.api.validation import error_of_validation
 from app.errors import LabError, Malformed, NotFound
 
@@ -54,16 +60,22 @@ ROUTERS = (
     revisions,
     states,
     sources,
+    exports,
     artifacts,
     tensors,
     training,
     jobs,
+    inference_v2,
     devices,
     keys,
     health,
     metrics,
     problems,
     pages,
+)
+RAW_ROUTES = (  # answered by the edge before the application is reached
+    RawRoute(re.compile(r"/v1/networks/[^/]+/forward"), "/v1/networks/{name}/forward", forward_app),
+    RawRoute(INFER_ADDRESS, "/v2/models/{name}/infer", infer_app),
 )
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,29 +30,27 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORWARD = re.compile(r"/v1/networks/[^/]+/forward")
 HOSTS_REMEMBERED = 100
 CLIENT_GONE = 499  # in the log: nobody was there to be told
 
 
-class _Raw(NamedTuple):
-    """What stands in the scope as the route of a request that goes past the router."""
+class RawRoute(NamedTuple):
+    """POSTs that go past the framework: the addresses that match, their template, and who answers them."""
 
+    pattern: re.Pattern[str]
     path: str
-
-
-FORWARD = _Raw("/v1/networks/{name}/forward")
+    app: ASGIApp
 
 
 class Edge:
     """The application as the server sees it. Answers requests between `begin` and `end`."""
 
-    def __init__(self, app: ASGIApp, forward: ASGIApp, allowed_hosts: str, *, access_log: bool = False) -> None:
+    def __init__(self, app: ASGIApp, raw: Sequence[RawRoute], allowed_hosts: str, *, access_log: bool = False) -> None:
         self._lab: Lab | None = None
         self._gate: Gate | None = None
         self._meters: Meters | None = None
         self._app = app
-        self._forward = forward
+        self._raw = tuple(raw)
         self._allowed_hosts = parse_hosts(allowed_hosts)
         self._known_hosts: set[bytes] = set()  # Host headers that were judged good, as they came
         self._clients = Clients()
@@ -120,11 +118,13 @@ class Edge:
         if lab.caller.body_bytes is not None:
             receive = limited(scope, receive, lab.caller.body_bytes)
         scope["state"]["lab"] = lab
-        if scope["method"] == "POST" and _FORWARD.fullmatch(scope["path"]):
-            scope["route"] = FORWARD
-            await self._forward(scope, receive, exchange.send)
-        else:
-            await self._pass_on(scope, receive, exchange)
+        if scope["method"] == "POST":
+            for route in self._raw:
+                if route.pattern.fullmatch(scope["path"]):
+                    scope["route"] = route
+                    await route.app(scope, receive, exchange.send)
+                    return
+        await self._pass_on(scope, receive, exchange)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         """Counts an answered request, and logs it where that is wanted."""

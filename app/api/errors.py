@@ -126,17 +126,28 @@ def _cut(text: str) -> str:
 
 
 def render_problem(error: LabError, *, path: str | None = None, request_id: str | None = None) -> RawReply:
-    """Renders an error as a whole reply, with the headers that its status asks for."""
+    """Renders an error as a whole reply, with the headers that its status asks for.
+
+    Clients of the Open Inference Protocol read `error`, and that from `application/json` alone.
+    """
     document = problem_document(error, instance=_instance(path), request_id=request_id)
+    inference = path is not None and is_inference(path)
+    if inference:
+        document["error"] = document["detail"]
     body = _dump(document)
     headers = [
-        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+        (b"content-type", b"application/json" if inference else PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
     status = status_of(error)
     headers.extend(_headers_for(error, status))
     return RawReply(status, headers, body)
+
+
+def is_inference(path: str) -> bool:
+    """Tells whether an address is one of the Open Inference Protocol, whose clients read problems in their own way."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _headers_for(error: LabError, status: int) -> list[tuple[bytes, bytes]]:

@@ -19,8 +19,15 @@ TEXT = "text/plain"
 SVG = "image/svg+xml"
 PNG = "image/png"
 MERMAID = "text/vnd.mermaid"
+ONNX = "application/vnd.onnx"
 
-FORMATS: dict[str, str] = dict(MEDIA_TYPES.items()) | {"text": TEXT, "svg": SVG, "png": PNG, "mermaid": MERMAID}
+FORMATS: dict[str, str] = dict(MEDIA_TYPES.items()) | {
+    "text": TEXT,
+    "svg": SVG,
+    "png": PNG,
+    "mermaid": MERMAID,
+    "onnx": ONNX,
+}
 NO_PT = "The operator of this service has turned `.pt` files off (MODEL_LAB_PT_FILES)."
 ALIASES: dict[str, str] = {"application/x-safetensors": SAFETENSORS, "application/octet-stream": SAFETENSORS}
 

@@ -15,14 +15,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from app.api.documentation import NULL, SAVES_AS, WITH_HEADERS, problems
+from app.api.errors import PROBLEM_MEDIA_TYPE, is_inference
 from app.api.gate import is_open
 from app.api.schemas.architectures import ARCHITECTURE_SCHEMA
 from app.api.schemas.forward import ForwardReply, ForwardRequest
 from app.api.schemas.gradients import BackwardRequest
+from app.api.schemas.inference_v2 import InferenceRequest
 from app.api.schemas.initialization import RULES_SCHEMA
 from app.api.schemas.parameters import EditRequest, ReplaceRequest
 from app.api.schemas.placed_tensors import NewTensor
-from app.api.schemas.problems import Problem
+from app.api.schemas.problems import InferenceProblem, Problem
 from app.api.schemas.states import ArtifactReference
 from app.api.schemas.tensors import SCHEMA_MARK, TENSOR_DATA, TensorToRead
 from app.api.schemas.training import TrainRequest
@@ -69,6 +71,10 @@ TAGS = [
         "description": "The loop that one writes in PyTorch, as a job that outlives its workers.",
     },
     {"name": "Jobs", "description": "Long work, answered later: ask with `Prefer: respond-async`."},
+    {
+        "name": "Inference protocol",
+        "description": "The Open Inference Protocol, version 2, for its own clients: a network is a model.",
+    },
     {"name": "Devices", "description": "What the service computes on."},
     {"name": "Keys", "description": "Who may use the service."},
     {"name": "Health", "description": "For whoever watches over the service."},
@@ -94,6 +100,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         for method in METHODS:
             if method in item:
                 _add_security(path, item[method])
+                if is_inference(path):
+                    _tell_problems_plainly(item[method])
                 _add_curl(path, method, item[method])
     return document
 
@@ -102,8 +110,10 @@ def _add_schemas(document: dict[str, Any]) -> None:
     _, extra = models_json_schema(
         [
             (Problem, "serialization"),
+            (InferenceProblem, "serialization"),
             (ForwardRequest, "validation"),
             (ForwardReply, "serialization"),
+            (InferenceRequest, "validation"),
             (BackwardRequest, "validation"),
             (TrainRequest, "validation"),
             (TensorToRead, "validation"),
@@ -148,6 +158,18 @@ def _add_security(path: str, operation: dict[str, Any]) -> None:
         without_default = {status: item for status, item in problems(*KEY_PROBLEMS).items() if status != "default"}
         for status, item in without_default.items():
             operation["responses"].setdefault(str(status), item)
+
+
+def _tell_problems_plainly(operation: dict[str, Any]) -> None:
+    """Under `/v2` a problem is plain JSON, with `error` added."""
+    for response in operation["responses"].values():
+        content = response.get("content", {})
+        if PROBLEM_MEDIA_TYPE in content:
+            problem = content.pop(PROBLEM_MEDIA_TYPE)
+            problem["schema"] = {"$ref": REFERENCE.format(model=InferenceProblem.__name__)}
+            if "example" in problem:
+                problem["example"]["error"] = problem["example"]["detail"]
+            content["application/json"] = problem
 
 
 def _add_curl(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -128,6 +128,13 @@ _CODES = (
         "The request was understood, but something in it is wrong",
         "A field is missing, has the wrong type or is out of range. `errors` points at each.",
     ),
+    ProblemCode(
+        "not-exportable",
+        422,
+        "The network cannot be written in that form",
+        "ONNX is a graph that is the same for all inputs. `detail` says what it cannot hold: a decision by values, "
+        "or an operation for which ONNX has no operator. `GET .../code` gives any network as Python.",
+    ),
     ProblemCode("bad-query", 422, "A query parameter is wrong", "`detail` says which, and what it may be."),
     ProblemCode("bad-request", 422, "Something in the body is wrong", "`errors` points at it."),
     ProblemCode(

@@ -20,10 +20,11 @@ from app.messages.architectures import (
 )
 from app.messages.base import Batching, Encoded, Message, NetworkRef
 from app.messages.batching import ProveRowWise, RowWise
-from app.messages.forms import DrawNetwork, WriteSource
+from app.messages.forms import DrawNetwork, ExportNetwork, WriteSource
 from app.messages.forward import Mode, RunForward
 from app.messages.frames import FrameReader, frame
 from app.messages.gradients import Backpropagated, DescribeGradients, RunBackward
+from app.messages.inference import FindSignature, Inferred, RunInference, SignatureFound, TensorSpec
 from app.messages.parameters import (
     Changed,
     EditParameter,
@@ -94,6 +95,9 @@ Task = (
     | WriteTensors
     | DrawNetwork
     | WriteSource
+    | ExportNetwork
+    | RunInference
+    | FindSignature
     | ReadCatalog
     | LoadNetwork
     | MakeTensor
@@ -104,6 +108,8 @@ Task = (
 
 Reply = (
     Encoded
+    | Inferred
+    | SignatureFound
     | Checked
     | BlockChecked
     | Built
@@ -125,6 +131,11 @@ Reply = (
 )
 
 __all__ = [
+    "TensorSpec",
+    "SignatureFound",
+    "RunInference",
+    "Inferred",
+    "FindSignature",
     "Batching",
     "Backpropagated",
     "Holding",
@@ -154,6 +165,7 @@ __all__ = [
     "DrawNetwork",
     "EditParameter",
     "Encoded",
+    "ExportNetwork",
     "Failure",
     "FrameReader",
     "Initialize",

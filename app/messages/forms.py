@@ -1,4 +1,4 @@
-"""Tasks that show a network in other forms: as a picture, as source."""
+"""Tasks that give a network in other forms: as a picture, as source, as ONNX."""
 
 from app.messages.architectures import ShapeSpec
 from app.messages.base import Message, NetworkRef
@@ -23,3 +23,15 @@ class WriteSource(Message, frozen=True):
 
     network: NetworkRef
     title: str
+
+
+class ExportNetwork(Message, frozen=True):
+    """Export a network as ONNX. Reply: `Encoded`.
+
+    `input_shapes` None: shapes are guessed from its layers. `dynamic`: the first size of each input may be any.
+    """
+
+    network: NetworkRef
+    title: str
+    input_shapes: dict[str, ShapeSpec] | None
+    dynamic: bool

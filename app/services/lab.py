@@ -20,6 +20,7 @@ from app.errors import Forbidden
 from app.observability.meters import Meters
 from app.pool.base import WorkerPool
 from app.services.bell import Bell
+from app.services.inference_memory import InferenceMemory
 from app.services.watched import Watched
 from app.settings import Settings
 
@@ -44,7 +45,8 @@ class Lab:
     `in_flight` holds the idempotency keys of requests that have not ended, `turns` a lock for each network that is
     being changed, `catalogs` what workers have told once and for all, `asking` who waits for the answer to one
     question about heads, `background` what goes on although nobody waits for it. `meters` and `watched` are for whoever
-    watches over the service. `bell` rings when something happened to a job; `stopping` is set when the service is told
+    watches over the service. `bell` rings when something happened to a job; `inference` holds what `/v2` counts and
+    has asked; `stopping` is set when the service is told
     to end.
     """
 
@@ -62,6 +64,7 @@ class Lab:
     meters: Meters = field(default_factory=Meters)
     watched: Watched = field(default_factory=Watched)
     bell: Bell = field(default_factory=Bell)
+    inference: InferenceMemory = field(default_factory=InferenceMemory)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin_stopping(self) -> None:

@@ -22,6 +22,8 @@ from app.messages import (
     DrawNetwork,
     EditParameter,
     Encoded,
+    ExportNetwork,
+    FindSignature,
     Initialize,
     KeepTensors,
     ListModules,
@@ -40,6 +42,7 @@ from app.messages import (
     Reply,
     RunBackward,
     RunForward,
+    RunInference,
     Task,
     Train,
     WriteSource,
@@ -52,10 +55,12 @@ from app.worker.context import Worker
 from app.worker.diagrams import draw_network
 from app.worker.differences import compare_revisions
 from app.worker.edits import edit_parameter, replace_parameter
+from app.worker.exports import export_network
 from app.worker.failures import describe, may_be_cured
 from app.worker.forward import run_forward
 from app.worker.gradients import describe_gradients
 from app.worker.histogram import read_histogram
+from app.worker.inference import find_network_signature, run_inference
 from app.worker.initialize import initialize
 from app.worker.modules import list_modules
 from app.worker.parameters import list_network_parameters, read_parameter
@@ -93,6 +98,9 @@ HANDLERS: dict[type, Callable[[Worker, Any], Reply]] = {
     DrawNetwork: draw_network,
     KeepTensors: keep_tensors,
     EditParameter: edit_parameter,
+    ExportNetwork: export_network,
+    FindSignature: find_network_signature,
+    RunInference: run_inference,
     Initialize: initialize,
     ListModules: list_modules,
     ListParameters: list_network_parameters,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from app.api.application import make_application
+from app.api.application import RAW_ROUTES, make_application
 from app.api.edge import Edge
-from app.api.routes.forward import forward_app
 from app.db.engine import Database
 from app.db.heads import HeadReader
 from app.db.migrations import migrate
@@ -83,7 +82,7 @@ async def faked_service(
     lab = Lab(settings=settings, database=database, heads=heads, pool=FakePool(table))
     if prepare is not None:
         prepare(lab)
-    edge = Edge(make_application(_no_lifespan), forward_app, hosts)
+    edge = Edge(make_application(_no_lifespan), RAW_ROUTES, hosts)
     edge.begin(lab)
     transport = httpx.ASGITransport(edge, raise_app_exceptions=raise_unhandled)
     try:

@@ -45,6 +45,12 @@ class Problem(BaseModel):
     errors: list[PlaceOfError] = Field(default=[], description="Where it was wrong; at most 20 places.")
 
 
+class InferenceProblem(Problem):
+    """A problem under `/v2`, as clients of the Open Inference Protocol read it: plain JSON with `error`."""
+
+    error: str = Field(description="The same as `detail`.", examples=["There is no network 'mlp'."])
+
+
 class ProblemKind(BaseModel):
     """One kind of problem."""
 
