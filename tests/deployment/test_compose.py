@@ -167,7 +167,10 @@ def test_a_killed_replica_costs_no_more_than_the_requests_it_held(cluster: Stack
 
     def ask(client: httpx.Client) -> None:
         while not stop.is_set():
-            statuses.append(client.post("/v1/networks/asked/forward", json=X).status_code)
+            try:
+                statuses.append(client.post("/v1/networks/asked/forward", json=X).status_code)
+            except httpx.TransportError:  # the proxy hangs up on a connection that was kept: the client may try again
+                statuses.append(0)
 
     with cluster.client() as client:
         make(client, "asked")
@@ -183,7 +186,7 @@ def test_a_killed_replica_costs_no_more_than_the_requests_it_held(cluster: Stack
     failed = [status for status in statuses if status != 200]
     assert len(statuses) > 50
     assert len(failed) <= len(threads), failed
-    assert set(failed) <= {502, 503}
+    assert set(failed) <= {0, 502, 503}
 
 
 def test_a_killed_proxy_and_a_killed_database_come_back(cluster: Stack):
