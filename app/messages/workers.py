@@ -17,6 +17,7 @@ class Start(Message, frozen=True):
     device: str  # "cpu:0"
     lane: Lane
     settings: bytes  # Settings as JSON
+    careful: int = 0  # so many tasks come first that a worker died with: none of them shares a run
 
 
 class Ready(Message, frozen=True):
@@ -24,6 +25,12 @@ class Ready(Message, frozen=True):
 
     pid: int
     budget_bytes: int  # of networks and tensors that it keeps on its device
+
+
+class Shared(Message, frozen=True):
+    """From a worker: so many requests shared a run just now; their replies follow."""
+
+    requests: int
 
 
 class Retiring(Message, frozen=True):
