@@ -4,6 +4,8 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
 ARG PIP_EXTRA_INDEX_URL
+# What pyproject.toml lists besides: "otel" to send traces, "ray" for workers on a cluster.
+ARG EXTRAS="otel"
 ENV PATH=/opt/lab/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -20,8 +22,9 @@ RUN useradd --uid 10001 --create-home lab \
 WORKDIR /srv/lab
 COPY constraints.txt pyproject.toml ./
 RUN pip install --constraint constraints.txt torch
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-        print('\n'.join(project['dependencies'] + project['optional-dependencies']['otel']))" > /tmp/needed.txt \
+RUN python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        extras = [project['optional-dependencies'][name] for name in sys.argv[1:]]; \
+        print('\n'.join(sum(extras, project['dependencies'])))" $EXTRAS > /tmp/needed.txt \
  && pip install --constraint constraints.txt --requirement /tmp/needed.txt \
  && rm /tmp/needed.txt
 

@@ -7,7 +7,7 @@ running work finishes, workers end, connections close."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib import import_module
@@ -43,13 +43,16 @@ THREADS = 200  # for what waits for the database: where all writers wait for one
 def create_app(settings: Settings) -> Edge:
     """Makes the whole application. Nothing is opened or started before its lifespan begins.
 
-    Raises: ModuleNotFoundError where traces are asked for and the extra `otel` is not installed.
+    Raises: ModuleNotFoundError where traces or a cluster are asked for and the extra `otel` or `ray` is not installed.
     """
     traces: Traces | None = import_module("app.observability.traces").Traces() if settings.traces else None
+    make_pool: Callable[[], WorkerPool] = partial(
+        import_module("app.pool.ray").RayPool if settings.pool == "ray" else LocalPool, settings
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        pool = LocalPool(settings)
+        pool = make_pool()
         async with running_lab(settings, TracedPool(pool, traces) if traces else pool) as lab:
             edge.begin(lab)
             try:

@@ -44,6 +44,13 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="where SQLite lives when no database URL is given")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in data_dir")
+    pool: Literal["local", "ray"] = Field(
+        "local", description="where the workers are: `local`, on this machine; `ray`, on a cluster (the extra `ray`)"
+    )
+    ray_address: str = Field(
+        "auto", description="of the Ray cluster: `host:port`, `auto` for that of this machine, `local` to start one"
+    )
+    ray_namespace: str = Field("model-lab", description="services that say the same share their workers on a cluster")
     devices: str | None = Field(
         None,
         description="comma-separated devices, as in `cuda:0,cuda:1` or `cpu:0,cpu:1`; default: what is there",

@@ -143,7 +143,8 @@ def run_server(settings: Settings, listener: socket.socket) -> None:
     try:
         app = create_app(settings)
     except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed, which MODEL_LAB_TRACES needs: pip install 'model-lab[otel]'")
+        extra, setting = ("ray", "MODEL_LAB_POOL=ray") if error.name == "ray" else ("otel", "MODEL_LAB_TRACES")
+        fail(f"{error.name} is not installed, which {setting} needs: pip install 'model-lab[{extra}]'")
     config = uvicorn.Config(
         app,
         http="httptools",

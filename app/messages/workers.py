@@ -14,10 +14,10 @@ Lane = Literal["requests", "jobs"]  # what somebody waits for in a connection, a
 class Start(Message, frozen=True):
     """First message to a worker: what it is and what it may use."""
 
-    device: str  # "cpu:0"
+    device: str  # "cpu:0", as all others call it
+    place: str  # "cpu", what PyTorch calls it here
     lane: Lane
     settings: bytes  # Settings as JSON
-    careful: int = 0  # so many tasks come first that a worker died with: none of them shares a run
 
 
 class Ready(Message, frozen=True):
@@ -25,12 +25,6 @@ class Ready(Message, frozen=True):
 
     pid: int
     budget_bytes: int  # of networks and tensors that it keeps on its device
-
-
-class Shared(Message, frozen=True):
-    """From a worker: so many requests shared a run just now; their replies follow."""
-
-    requests: int
 
 
 class Retiring(Message, frozen=True):

@@ -1,7 +1,7 @@
 """The pool as its callers see it: hand over a task, get its reply or a `LabError`.
 
-Implementations: `local.py` (spawned processes on this machine). Called by `app.services` alone. Every
-implementation passes the contract tests in `tests/contracts/`.
+Implementations: `local.py` (spawned processes on this machine), `ray.py` (a cluster of machines). Called by
+`app.services` alone. Every implementation passes the contract tests in `tests/contracts/`.
 """
 
 from abc import ABC, abstractmethod
@@ -28,13 +28,12 @@ class WorkerInfo:
     queue: int  # tasks waiting or running
     restarts: int  # how often it was replaced
     tasks_done: int
-    shared_runs: int = 0  # how often several requests went through a network together
-    tasks_shared: int = 0  # how many of `tasks_done` did
     residents: list[Resident] = field(default_factory=list)  # what it keeps on its device between calls
     loads: int = 0  # how often something came there
     evictions: int = 0  # how often something left to make room
     budget_bytes: int | None = None  # of those at most; None before it is ready
     device_bytes: int | None = None  # what it has taken of a GPU's memory; None on a CPU
+    place: str = "cpu"  # what PyTorch calls the device where the worker is
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class WorkerPool(ABC):
         """
 
     @abstractmethod
-    def workers(self) -> list[WorkerInfo]:
+    async def workers(self) -> list[WorkerInfo]:
         """Tells how each worker is, in the order of their devices."""
 
     @abstractmethod

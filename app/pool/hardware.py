@@ -21,7 +21,7 @@ def measure(workers: Iterable[WorkerInfo]) -> dict[str, Measurement]:
     found: dict[str, Measurement] = {}
     cpu: Measurement | None = None
     for worker in workers:
-        kind, _, index = worker.device.partition(":")
+        kind, _, index = worker.place.partition(":")
         if kind == "cuda":
             before = found.get(worker.device) or measure_gpu(int(index)) or Measurement()
             taken = worker.device_bytes

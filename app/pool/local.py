@@ -6,7 +6,7 @@ by `app.main`, called by `app.services` through `WorkerPool`.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from app.errors import Conflict, Unavailable
 from app.messages import Failure, Lane, Progress, Reply, Task, from_failure
@@ -23,12 +23,15 @@ SWEEP_SECONDS = 0.1  # how often deadlines are looked at
 class LocalPool(WorkerPool):
     """Spawned processes on this machine."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, places: Mapping[str, str] | None = None) -> None:
+        """`places` tells what PyTorch calls the devices here, where that is not their name."""
         self._settings = settings
         names = chosen_devices(settings.devices)
+        self._places = {name: _place_of(name) for name in names} | dict(places or {})
         self._spares = Spares(settings.spare_workers)
         self._slots = {
-            name: Slot(f"worker-{index}", name, "requests", settings, self._spares) for index, name in enumerate(names)
+            name: Slot(f"worker-{index}", name, self._places[name], "requests", settings, self._spares)
+            for index, name in enumerate(names)
         }
         self._job_slots: dict[str, list[Slot]] = {name: [] for name in names}
         self._sweeper: asyncio.Task[None] | None = None
@@ -70,11 +73,14 @@ class LocalPool(WorkerPool):
             raise from_failure(reply)
         return reply
 
-    def workers(self) -> list[WorkerInfo]:
+    async def workers(self) -> list[WorkerInfo]:
+        return self._infos()
+
+    def _infos(self) -> list[WorkerInfo]:
         return [slot.info() for slot in self._all()]
 
     async def measure(self) -> dict[str, Measurement]:
-        return await asyncio.to_thread(measure, self.workers())
+        return await asyncio.to_thread(measure, self._infos())
 
     @property
     def devices(self) -> list[str]:
@@ -105,7 +111,7 @@ class LocalPool(WorkerPool):
         numbers = {slot.name for slot in slots}
         first = self._slots[name].name
         free = next(n for n in range(len(slots) + 1) if f"{first}-jobs-{n}" not in numbers)
-        slot = Slot(f"{first}-jobs-{free}", name, "jobs", self._settings, self._spares)
+        slot = Slot(f"{first}-jobs-{free}", name, self._places[name], "jobs", self._settings, self._spares)
         slots.append(slot)
         try:
             await slot.start()
@@ -132,3 +138,8 @@ class LocalPool(WorkerPool):
 
     def _is_idle(self, slot: Slot, now: float) -> bool:
         return slot.queue == 0 and now - slot.idle_since > self._settings.job_idle_seconds
+
+
+def _place_of(device: str) -> str:
+    """What PyTorch calls a device of this machine: it knows one CPU alone."""
+    return "cpu" if device.startswith("cpu:") else device

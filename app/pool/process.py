@@ -17,22 +17,8 @@ from typing import Protocol, cast
 
 import msgspec
 
-from app.messages import (
-    FrameReader,
-    Holding,
-    Lane,
-    Progress,
-    Ready,
-    Reply,
-    Retiring,
-    Shared,
-    Start,
-    Task,
-    Withdrawals,
-    frame,
-)
+from app.messages import FrameReader, Holding, Progress, Ready, Reply, Retiring, Start, Task, Withdrawals, frame
 from app.messages.withdrawals import SIGNAL
-from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +27,7 @@ RECEIVE_BYTES = 2**16  # at a time, of a reply that is waited for awake
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
 
 
-Word = Reply | Ready | Progress | Holding | Shared | Retiring
+Word = Reply | Ready | Progress | Holding | Retiring
 
 
 class Owner(Protocol):
@@ -52,8 +38,6 @@ class Owner(Protocol):
     def worker_holds(self, holding: Holding) -> None: ...
 
     def worker_told(self, sequence: int, progress: Progress) -> None: ...
-
-    def worker_shared(self, shared: Shared) -> None: ...
 
     def worker_answered(self, sequence: int, reply: Reply) -> None: ...
 
@@ -103,13 +87,10 @@ class WorkerProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self, sock=ours)
 
-    def begin(self, owner: Owner, device: str, lane: Lane, settings: Settings, careful: int = 0) -> None:
-        """Says what it is; it is ready when its owner is told so.
-
-        The first `careful` tasks share no run: one of them may have ended the worker before.
-        """
+    def begin(self, owner: Owner, start: Start) -> None:
+        """Says what it is; it is ready when its owner is told so."""
         self._owner = owner
-        self.send(0, Start(device=device, lane=lane, settings=settings.model_dump_json().encode(), careful=careful))
+        self.send(0, start)
 
     def send(self, sequence: int, message: Task | Start) -> None:
         """Puts a message on its way; does nothing when the worker has gone (its owner is told of its death)."""
@@ -183,8 +164,6 @@ class WorkerProcess(asyncio.Protocol):
                     owner.worker_told(sequence, message)
                 elif isinstance(message, Holding):
                     owner.worker_holds(message)
-                elif isinstance(message, Shared):
-                    owner.worker_shared(message)
                 elif isinstance(message, Ready):
                     owner.worker_ready(message)
                 elif isinstance(message, Retiring):

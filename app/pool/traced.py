@@ -37,8 +37,8 @@ class TracedPool(WorkerPool):
                 task, device=device, deadline_seconds=deadline_seconds, lane=lane, on_progress=on_progress
             )
 
-    def workers(self) -> list[WorkerInfo]:
-        return self._pool.workers()
+    async def workers(self) -> list[WorkerInfo]:
+        return await self._pool.workers()
 
     async def measure(self) -> dict[str, Measurement]:
         return await self._pool.measure()

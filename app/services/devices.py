@@ -52,7 +52,7 @@ class DeviceReport:
 
 async def report_devices(lab: Lab) -> list[DeviceReport]:
     """Reports every device, in the pool's order."""
-    workers = lab.pool.workers()
+    workers = await lab.pool.workers()
     measured = await lab.pool.measure()
     names = await look_up(lab, partial(_names, workspace=lab.workspace, workers=workers))
     by_device: dict[str, list[WorkerInfo]] = {device: [] for device in lab.pool.devices}

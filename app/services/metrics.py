@@ -27,7 +27,7 @@ async def read_all(lab: Lab) -> list[Reading]:
         except LabError:
             watched.figures = None
         watched.counted_at = time.monotonic()
-    readings = [*_of_workers(lab.pool.workers()), *_of_devices(await lab.pool.measure())]
+    readings = [*_of_workers(await lab.pool.workers()), *_of_devices(await lab.pool.measure())]
     return readings if watched.figures is None else [*readings, *_of_database(watched.figures)]
 
 
@@ -45,16 +45,6 @@ def _of_workers(workers: Sequence[WorkerInfo]) -> Iterable[Reading]:
     )
     yield counter(
         "model_lab_tasks_total", "Tasks that the worker answered.", values=each(lambda worker: worker.tasks_done)
-    )
-    yield counter(
-        "model_lab_shared_runs_total",
-        "How often several requests went through a network together.",
-        values=each(lambda worker: worker.shared_runs),
-    )
-    yield counter(
-        "model_lab_tasks_shared_total",
-        "Tasks that were answered from such a run.",
-        values=each(lambda worker: worker.tasks_shared),
     )
     yield counter(
         "model_lab_worker_restarts_total",

@@ -35,10 +35,11 @@ class Worker:
     turn: Turn
 
     @classmethod
-    def make(cls, device: str, settings: Settings, database: Database, turn: Turn | None = None) -> "Worker":
+    def make(
+        cls, device: str, settings: Settings, database: Database, turn: Turn | None = None, place: str = "cpu"
+    ) -> "Worker":
         store = TensorStore(database)
-        place = torch.device("cpu" if device.startswith("cpu") else device)
-        residency = Residency(place, resident_budget(device, settings))
+        residency = Residency(torch.device(place), resident_budget(place, settings))
         return cls(
             device=device,
             settings=settings,

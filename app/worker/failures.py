@@ -25,7 +25,7 @@ def may_be_cured(worker: Worker, error: Exception) -> bool:
     if lack is None or not worker.residency.byte_count:
         return False
     asked = bytes_asked(lack)
-    if asked is not None and asked > capacity(worker.device, worker.settings):
+    if asked is not None and asked > capacity(str(worker.residency.device), worker.settings):
         return False
     if time.monotonic() - _cured_at < CURE_PAUSE_SECONDS:
         return False
@@ -36,7 +36,7 @@ def may_be_cured(worker: Worker, error: Exception) -> bool:
 def describe(worker: Worker, error: Exception) -> Failure:
     """The failure to answer with. An exception that nobody foresaw is raised again."""
     on_gpu = worker.residency.device.type == "cuda"
-    poison = device_failure(error)
+    poison = _poison(error)
     if poison is not None:
         message = f"{worker.device} failed: {_first_line(poison)}. Its worker is replaced."
         return to_failure(Unavailable(message, code=DEVICE_FAILED, extra={"retry_after_seconds": 5}))
@@ -52,7 +52,7 @@ def describe(worker: Worker, error: Exception) -> Failure:
     raise error
 
 
-def device_failure(error: BaseException) -> BaseException | None:
+def _poison(error: BaseException) -> BaseException | None:
     """The error after which a GPU does nothing more for this process, such as a device-side assert, if that is it."""
     for cause in causes(error):
         if isinstance(cause, torch.AcceleratorError) and not isinstance(cause, torch.OutOfMemoryError):

@@ -21,28 +21,28 @@ UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _FULL = re.compile(r"can't allocate memory|not enough memory|out of memory|alloc_cpu")
 
 
-def address_space(device: str, settings: Settings) -> int:
+def address_space(settings: Settings) -> int:
     """The bytes that a CPU worker may take beyond what it starts with."""
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    workers = len((settings.devices or device).split(",")) * (1 + settings.job_workers)
+    workers = len((settings.devices or "cpu").split(",")) * (1 + settings.job_workers)
     return settings.worker_memory_bytes or int(machine_bytes * MEMORY_SHARE / workers)
 
 
-def capacity(device: str, settings: Settings) -> int:
+def capacity(place: str, settings: Settings) -> int:
     """The bytes that a worker could take if nothing else were there."""
-    if device.startswith("cpu"):
-        return address_space(device, settings)
-    _, total = torch.cuda.mem_get_info(device)
+    if place.startswith("cpu"):
+        return address_space(settings)
+    _, total = torch.cuda.mem_get_info(place)
     return total
 
 
-def resident_budget(device: str, settings: Settings) -> int:
+def resident_budget(place: str, settings: Settings) -> int:
     """The bytes of networks and tensors that one worker keeps on its device."""
     if settings.resident_bytes is not None:
         return settings.resident_bytes
-    if device.startswith("cpu"):
-        return min(CPU_RESIDENT_BYTES, int(capacity(device, settings) * RESIDENT_SHARE))
-    return int(capacity(device, settings) * RESIDENT_SHARE / (1 + settings.job_workers))
+    if place.startswith("cpu"):
+        return min(CPU_RESIDENT_BYTES, int(capacity(place, settings) * RESIDENT_SHARE))
+    return int(capacity(place, settings) * RESIDENT_SHARE / (1 + settings.job_workers))
 
 
 def is_full(error: BaseException) -> bool:

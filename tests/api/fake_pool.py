@@ -50,7 +50,7 @@ class FakePool(WorkerPool):
             answer = await answer(task)
         return answer  # type: ignore[return-value]  # the test's own table
 
-    def workers(self) -> list[WorkerInfo]:
+    async def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo("worker-0", "cpu:0", "requests", "ready", 1, 0, 0, len(self.tasks))]
 
     async def measure(self) -> dict[str, Measurement]:

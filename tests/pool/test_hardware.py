@@ -13,7 +13,8 @@ from app.pool.hardware import measure
 
 
 def worker(device: str, pid: int | None = None, device_bytes: int | None = None, lane: str = "requests") -> WorkerInfo:
-    return WorkerInfo("worker", device, lane, "ready", pid, 0, 0, 0, device_bytes=device_bytes)  # type: ignore[arg-type]
+    place = "cpu" if device.startswith("cpu") else device
+    return WorkerInfo("worker", device, lane, "ready", pid, 0, 0, 0, device_bytes=device_bytes, place=place)  # type: ignore[arg-type]
 
 
 def test_a_cpu_slot_has_the_machines_memory_and_its_own_workers():

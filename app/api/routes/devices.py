@@ -133,7 +133,7 @@ async def list_workers(lab: LabDep, page: BoundedPageDep, request: Request) -> R
     def make(shown: Sequence[WorkerInfo], token: str | None) -> Response:
         return reply_of_model(Workers(items=[_worker(worker) for worker in shown], next_page_token=token))
 
-    return reply_of_counted_page(request, page, page.cut(lab.pool.workers()), make)
+    return reply_of_counted_page(request, page, page.cut(await lab.pool.workers()), make)
 
 
 def _worker(worker: WorkerInfo) -> Worker:
