@@ -45,6 +45,8 @@ class SqliteFiles:
                 with sqlite3.connect(self._template) as connection:  # all of it into the one file that is copied
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             shutil.copy(self._template, path)
+        else:
+            path.touch()  # as an empty database of a server is there too
         return f"sqlite:///{path}"
 
 

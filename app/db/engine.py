@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 from app.db import sqlite
-from app.db.failures import is_deadlock, is_refused_write, translate
+from app.db.failures import is_deadlock, is_outdated, is_refused_write, translate
 from app.db.postgresql import Server
 from app.errors import Unavailable
 
@@ -52,17 +52,20 @@ def normalise_url(url: str) -> sa.URL:
 class Database:
     """The database behind `url`. Thread-safe; connections are made when first needed and mended when lost.
 
-    Not to be carried over a fork: every process makes its own.
+    Not to be carried over a fork: every process makes its own. An SQLite file must be there already unless
+    `may_create`: one that is gone must not come back empty.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, may_create: bool = False) -> None:
         parsed = normalise_url(url)
         self.url: str = parsed.render_as_string(hide_password=False)
         self.kind: Literal["sqlite", "postgresql"]
         self.server: Server | None = None  # where a file is not all there is
         if parsed.drivername == "sqlite":
             self.kind = "sqlite"
-            self.engine = sqlite.make_engine(parsed, pool_size=pool_size, checkout_seconds=CHECKOUT_SECONDS)
+            self.engine = sqlite.make_engine(
+                parsed, pool_size=pool_size, checkout_seconds=CHECKOUT_SECONDS, may_create=may_create
+            )
         else:
             self.kind = "postgresql"
             self.server = Server(parsed, application="model-lab", settings=_POSTGRESQL_SESSION)
@@ -152,7 +155,7 @@ def _translated(*, reading: bool = False) -> Iterator[None]:
 
 
 def _postgresql_engine(url: sa.URL, server: Server, pool_size: int) -> sa.Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         creator=server.connect,
         pool_size=pool_size,
@@ -161,3 +164,11 @@ def _postgresql_engine(url: sa.URL, server: Server, pool_size: int) -> sa.Engine
         pool_recycle=3600,
         pool_pre_ping=True,
     )
+    sa.event.listen(engine, "handle_error", _give_up_outdated)
+    return engine
+
+
+def _give_up_outdated(context: sa.engine.ExceptionContext) -> None:
+    """Lets the pool make its connections anew when one leads to a server that is no longer the one to write to."""
+    if is_outdated(context.original_exception):
+        context.is_disconnect = True

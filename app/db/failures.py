@@ -20,8 +20,10 @@ _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
-# class 08: connection; 57P01-03: shut down, crashed, starting; 53300: too many connections; 53200: out of memory
-_POSTGRESQL_AWAY = re.compile(r"08...|57P0[1234]|53300|53200|58030")
+# class 08: connection; 57P0.: shut down, crashed, starting, dropped, idle; 53300: too many connections; 53200: out of
+# memory; 25006 and 0A000: it only reads, or the tables are others than this connection remembers
+_POSTGRESQL_AWAY = re.compile(r"08...|57P0[12345]|53300|53200|58030|25006|0A000")
+_POSTGRESQL_READS_ONLY = "25006"
 _POSTGRESQL_BUSY = re.compile(r"55P03|40001|40P01|57014|25P0[34]")  # lock, serialisation, deadlock, timeouts
 _POSTGRESQL_REFERENCE = "23503"
 _POSTGRESQL_DAMAGED = re.compile(r"XX00[12]")
@@ -76,9 +78,17 @@ def is_deadlock(error: BaseException | None) -> bool:
     return getattr(cause, "sqlstate", None) in ("40P01", "40001")
 
 
-def is_refused_write(error: BaseException) -> bool:
-    """True for SQLite's refusal to write. Inside `reading()` that is a mistake of ours, not of the disk."""
+def is_outdated(error: BaseException) -> bool:
+    """True if another connection may well do what this one refuses: it leads to a standby, or knows old tables."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in (_POSTGRESQL_READS_ONLY, "0A000")
+
+
+def is_refused_write(error: BaseException) -> bool:
+    """True for a refusal to write. Inside `reading()` that is a mistake of ours, not of the disk or the server."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if getattr(cause, "sqlstate", None) == _POSTGRESQL_READS_ONLY:
+        return True
     return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
 
 

@@ -1,10 +1,8 @@
 """Which revision a forward runs on, found in microseconds.
 
 `services` ask this for every forward. SQLite: in the event loop, a dictionary, thrown away whenever `PRAGMA
-data_version` says that anybody committed anything; the pragma does not see commits of its own connection, so that
-connection is opened read-only and used for nothing else. PostgreSQL: one indexed read on a connection kept for it,
-beside the event loop, for a server may take its time. An answer is never older than the last commit before the
-question.
+data_version` says that anybody committed anything. PostgreSQL: one indexed read on a connection kept for it, beside
+the event loop, for a server may take its time. An answer is never older than the last commit before the question.
 """
 
 import sqlite3
@@ -13,13 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 
 from app.db.engine import Database, normalise_url
 from app.db.failures import busy, is_held, translate, unavailable
 from app.db.postgresql import PatientConnection, Server
+from app.db.sqlite import Watch
 
 _HEAD = """
 SELECT n.id, r.number, r.manifest, n.dtype, n.device, n.batch_size, n.batch_wait_ms
@@ -32,6 +30,7 @@ _BY_REVISION = _HEAD.format(number="{0}", condition="n.id = {0}")
 
 REMEMBERED = 20_000  # heads; past it the dictionary starts afresh
 BUSY_SECONDS = 0.5  # how long a reader of an SQLite file waits for one that has it for itself: all others wait with it
+LOCK_SECONDS = 5.0  # the same for a table of PostgreSQL
 PAUSE_SECONDS = 1.0  # before the next try after that
 
 
@@ -101,24 +100,22 @@ class _Heads(ABC):
     def find_by_id(self, network_id: str) -> Head | None: ...
     @abstractmethod
     def close(self) -> None: ...
-
-    def lose(self, error: Exception) -> None:  # noqa: ARG002  # for those who tell errors apart
+    @abstractmethod
+    def lose(self, error: Exception) -> None:
         """Closes a connection that has failed."""
-        self.close()
 
 
 class _SqliteHeads(_Heads):
     def __init__(self, url: str) -> None:
-        self._file = str(normalise_url(url).database)
-        self._connection: sqlite3.Connection | None = None
-        self._version: tuple[int] | None = None
+        self._watch = Watch(normalise_url(url), BUSY_SECONDS)
+        self._version: object = None
         self._known: dict[tuple[str, str], Head] = {}
         self._next_try = 0.0
 
     def find(self, workspace: str, name: str) -> Head | None:
-        connection = self._connection or self._connect()
+        connection = self._connect()
         # The version is read before the rows: a commit in between makes them newer than their version, never older.
-        version = connection.execute("PRAGMA data_version").fetchone()
+        version = (connection, connection.execute("PRAGMA data_version").fetchone())
         if version != self._version or len(self._known) > REMEMBERED:
             self._known.clear()
             self._version = version
@@ -131,29 +128,20 @@ class _SqliteHeads(_Heads):
         return head
 
     def find_revision(self, network_id: str, revision: int) -> Head | None:
-        connection = self._connection or self._connect()
+        connection = self._connect()
         return _head(connection.execute(_BY_REVISION.format("?"), (revision, network_id)).fetchone())
 
     def find_by_id(self, network_id: str) -> Head | None:
-        connection = self._connection or self._connect()
+        connection = self._connect()
         return _head(connection.execute(_BY_ID.format("?"), (network_id,)).fetchone())
 
     def _connect(self) -> sqlite3.Connection:
         if time.monotonic() < self._next_try:
             raise busy()
-        self._connection = sqlite3.connect(
-            f"file:{quote(self._file)}?mode=ro",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_SECONDS,
-        )
-        return self._connection
+        return self._watch.connection()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        self._watch.close()
         self._version = None
         self._known.clear()
 
@@ -167,6 +155,7 @@ class _PostgresqlHeads(_Heads):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._connection: PatientConnection | None = None
+        self._next_try = 0.0
 
     def find(self, workspace: str, name: str) -> Head | None:
         return self._read(_BY_NAME.format("%s"), (workspace, name))
@@ -178,18 +167,30 @@ class _PostgresqlHeads(_Heads):
         return self._read(_BY_ID.format("%s"), (network_id,))
 
     def _read(self, statement: str, values: tuple[object, ...]) -> Head | None:
-        fresh = self._connection is None
+        if time.monotonic() < self._next_try:
+            raise busy()
+        kept = self._connection
         try:
             return self._read_once(statement, values)
         except psycopg.OperationalError:
-            if fresh:
+            if kept is None or not kept.closed:
                 raise
             self.close()  # the connection was kept while the server went away: once more, on a new one
             return self._read_once(statement, values)
 
     def _read_once(self, statement: str, values: tuple[object, ...]) -> Head | None:
-        connection = self._connection = self._connection or self._server.connect(autocommit=True)
+        connection = self._connection = self._connection or self._connect()
         return _head(connection.execute(statement, values, prepare=True, binary=True).fetchone())
+
+    def _connect(self) -> PatientConnection:
+        connection = self._server.connect(autocommit=True)
+        connection.execute(f"SET lock_timeout = {round(1000 * LOCK_SECONDS)}")
+        return connection
+
+    def lose(self, error: Exception) -> None:
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            self._next_try = time.monotonic() + PAUSE_SECONDS
+        self.close()
 
     def close(self) -> None:
         if self._connection is not None:

@@ -52,7 +52,7 @@ def _config() -> Config:
 
 
 def _run(url: str, target: str, *, up: bool, told: Told = lambda _words, _share: None) -> None:
-    database = Database(url, pool_size=1)
+    database = Database(url, pool_size=1, may_create=True)
     try:
         with database.transaction() as connection:
             if database.kind == "postgresql":

@@ -1,7 +1,10 @@
 """SQLite as this service uses it: one file, several processes, a write-ahead log, durable before it is acknowledged.
 
 Owns how a connection is prepared, how a transaction begins, and who of this process may write: SQLite has one writer
-at a time, and those who wait for it must keep no connection that a reader could use. Called by `app.db.engine` alone.
+at a time, and those who wait for it must keep no connection that a reader could use. A file that was removed or
+replaced goes on to exist for those who have it open, so they look where it lies: nothing is written where nobody will
+find it.
+Called by `app.db.engine`; `Watch` by those beside it that must know cheaply whether anything was committed.
 """
 
 import sqlite3
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -21,6 +25,7 @@ from app.db.failures import busy, is_held
 PAGE_BYTES = 32 * 1024  # 256 MiB of chunks are written several times faster than with SQLite's 4 KiB
 BUSY_SECONDS = 20.0  # how long a writer waits for the one before it
 HELD_SECONDS = 0.5  # how long when the one before waited in vain: another process seems to keep the file
+LOOK_SECONDS = 1.0  # how often a watch looks whether its file still lies there
 
 
 class Pen:
@@ -46,23 +51,90 @@ class Pen:
             self._lock.release()
 
 
-def make_engine(url: sa.URL, *, pool_size: int, checkout_seconds: float) -> sa.Engine:
-    """Opens nothing yet; makes the file's folder."""
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+class Watch:
+    """A read-only connection that is used for nothing but looking, so `PRAGMA data_version` tells of every commit.
+
+    For one thread at a time. `timeout` is how many seconds a look waits for one who has the file for himself.
+    """
+
+    def __init__(self, url: sa.URL, timeout: float) -> None:
+        self._file = str(url.database)
+        self._timeout = timeout
+        self._connection: sqlite3.Connection | None = None
+        self._identity: object = None
+        self._next_look = 0.0
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection, another one where another file has taken its place. Raises sqlite3.Error."""
+        now = time.monotonic()
+        if self._connection is not None and now > self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if file_at(self._file) != self._identity:
+                self.close()
+        if self._connection is None:
+            self._identity, self._next_look = file_at(self._file), now + LOOK_SECONDS
+            self._connection = connect(self._file, "ro", self._timeout)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def file_at(path: str) -> tuple[int, int] | None:
+    """Tells one file from another that lies at the same path later; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def connect(path: str, mode: str, timeout: float) -> sqlite3.Connection:
+    """Opens the file: `ro` to read, `rw` where it must be there already, `rwc` to make it if need be."""
+    return sqlite3.connect(
+        f"file:{quote(path)}?mode={mode}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,  # the driver begins nothing by itself; _begin does
+        check_same_thread=False,
+        cached_statements=512,
+    )
+
+
+def make_engine(url: sa.URL, *, pool_size: int, checkout_seconds: float, may_create: bool) -> sa.Engine:
+    """Opens nothing yet; makes the file's folder where the file may be made."""
+    path = str(url.database)
+    if may_create:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
         url,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "cached_statements": 512},
+        creator=lambda: connect(path, "rwc" if may_create else "rw", BUSY_SECONDS),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=checkout_seconds,
     )
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
+    _watch_place(engine, path)
     return engine
 
 
+def _watch_place(engine: sa.Engine, path: str) -> None:
+    """Lets the pool give up connections whose file does not lie at `path` any more, and make others."""
+
+    @sa.event.listens_for(engine, "connect")
+    def note(_connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info["file"] = file_at(path)
+
+    @sa.event.listens_for(engine, "checkout")
+    def check(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        if file_at(path) != entry.info["file"]:
+            raise sa.exc.DisconnectionError
+
+
 def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself; _begin does
     connection.create_function("utc_now", 0, sqlite_utc_now)
     connection.create_function("utc_after", 1, sqlite_utc_after)
     if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # a new file; for others it would wait for writers

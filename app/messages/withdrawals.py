@@ -9,7 +9,7 @@ import mmap
 import os
 import signal
 
-MOST_HELD = 16  # tasks that a worker holds at once; sequences that far apart never meet in one cell
+MOST_HELD = 64  # tasks that a worker holds at once; sequences that far apart never meet in one cell
 SIGNAL = signal.SIGUSR1
 
 _CELL_BYTES = 8

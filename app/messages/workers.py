@@ -18,6 +18,7 @@ class Start(Message, frozen=True):
     place: str  # "cpu", what PyTorch calls it here
     lane: Lane
     settings: bytes  # Settings as JSON
+    careful: int = 0  # so many tasks come first that a worker died with: none of them shares a run
 
 
 class Ready(Message, frozen=True):
@@ -25,6 +26,12 @@ class Ready(Message, frozen=True):
 
     pid: int
     budget_bytes: int  # of networks and tensors that it keeps on its device
+
+
+class Shared(Message, frozen=True):
+    """From a worker: so many requests shared a run just now; their replies follow."""
+
+    requests: int
 
 
 class Retiring(Message, frozen=True):

@@ -28,6 +28,8 @@ class WorkerInfo:
     queue: int  # tasks waiting or running
     restarts: int  # how often it was replaced
     tasks_done: int
+    shared_runs: int = 0  # how often several requests went through a network together
+    tasks_shared: int = 0  # how many of `tasks_done` did
     residents: list[Resident] = field(default_factory=list)  # what it keeps on its device between calls
     loads: int = 0  # how often something came there
     evictions: int = 0  # how often something left to make room

@@ -17,7 +17,19 @@ from typing import Protocol, cast
 
 import msgspec
 
-from app.messages import FrameReader, Holding, Progress, Ready, Reply, Retiring, Start, Task, Withdrawals, frame
+from app.messages import (
+    FrameReader,
+    Holding,
+    Progress,
+    Ready,
+    Reply,
+    Retiring,
+    Shared,
+    Start,
+    Task,
+    Withdrawals,
+    frame,
+)
 from app.messages.withdrawals import SIGNAL
 
 logger = logging.getLogger(__name__)
@@ -27,7 +39,7 @@ RECEIVE_BYTES = 2**16  # at a time, of a reply that is waited for awake
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
 
 
-Word = Reply | Ready | Progress | Holding | Retiring
+Word = Reply | Ready | Progress | Holding | Shared | Retiring
 
 
 class Owner(Protocol):
@@ -38,6 +50,8 @@ class Owner(Protocol):
     def worker_holds(self, holding: Holding) -> None: ...
 
     def worker_told(self, sequence: int, progress: Progress) -> None: ...
+
+    def worker_shared(self, shared: Shared) -> None: ...
 
     def worker_answered(self, sequence: int, reply: Reply) -> None: ...
 
@@ -164,6 +178,8 @@ class WorkerProcess(asyncio.Protocol):
                     owner.worker_told(sequence, message)
                 elif isinstance(message, Holding):
                     owner.worker_holds(message)
+                elif isinstance(message, Shared):
+                    owner.worker_shared(message)
                 elif isinstance(message, Ready):
                     owner.worker_ready(message)
                 elif isinstance(message, Retiring):

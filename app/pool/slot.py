@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
-from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Retiring, Start, Task
+from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Retiring, Shared, Start, Task
 from app.messages.withdrawals import MOST_HELD
 from app.pool.base import WorkerInfo, WorkerState
 from app.pool.process import WorkerProcess
@@ -52,6 +52,8 @@ class Slot:
         self.idle_since = time.monotonic()
         self._restarts = 0
         self._tasks_done = 0
+        self._shared_runs = 0
+        self._tasks_shared = 0
         self._held: dict[int, _Pending] = {}  # by sequence, the oldest first: sent to the worker
         self._waiting: deque[_Pending] = deque()  # behind those; can still be taken back
         self._settings = settings
@@ -60,6 +62,7 @@ class Slot:
         self._head_since = 0.0  # when the first of `_held` began to run
         self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
         self._deaths_while_starting = 0
+        self._careful = 0  # tasks that a worker held when it died: the next one runs each by itself
         self._kill_reason: LabError | None = None
         self._retires = False  # the worker ends by itself, and takes no more tasks
         self._started_at = time.monotonic()
@@ -86,6 +89,8 @@ class Slot:
             queue=self.queue,
             restarts=self._restarts,
             tasks_done=self._tasks_done,
+            shared_runs=self._shared_runs,
+            tasks_shared=self._tasks_shared,
             residents=list(self._residents.values()),
             loads=self._loads,
             evictions=self._evictions,
@@ -99,7 +104,8 @@ class Slot:
         self._retires = False
         self._started_at = time.monotonic()
         self._process = await self._spares.take()
-        self._process.begin(self, Start(self.device, self._place, self.lane, self._settings.model_dump_json().encode()))
+        settings = self._settings.model_dump_json().encode()
+        self._process.begin(self, Start(self.device, self._place, self.lane, settings, self._careful))
 
     async def run(self, task: Task, deadline_seconds: float, on_progress: Callable[[Progress], None] | None) -> Reply:
         """Puts a task into the queue and waits for its reply. Cancelling takes it back, or breaks it off."""
@@ -206,6 +212,10 @@ class Slot:
         if pending is not None and pending.on_progress is not None and not pending.future.done():
             asyncio.get_running_loop().call_soon(pending.on_progress, progress)  # its failures are none of the worker's
 
+    def worker_shared(self, shared: Shared) -> None:
+        self._shared_runs += 1
+        self._tasks_shared += shared.requests
+
     def worker_answered(self, sequence: int, reply: Reply) -> None:
         pending = self._held.pop(sequence, None)
         now = time.monotonic()
@@ -236,7 +246,9 @@ class Slot:
             self._blame_head(killed_for, reason)
         elif not was_ready:
             self._deaths_while_starting += 1
-        self._waiting.extendleft(reversed([held for held in self._held.values() if not held.future.done()]))
+        again = [held for held in self._held.values() if not held.future.done()]
+        self._careful = len(again) if was_ready else self._careful
+        self._waiting.extendleft(reversed(again))
         self._held.clear()
         asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
 

@@ -47,6 +47,16 @@ def _of_workers(workers: Sequence[WorkerInfo]) -> Iterable[Reading]:
         "model_lab_tasks_total", "Tasks that the worker answered.", values=each(lambda worker: worker.tasks_done)
     )
     yield counter(
+        "model_lab_shared_runs_total",
+        "How often several requests went through a network together.",
+        values=each(lambda worker: worker.shared_runs),
+    )
+    yield counter(
+        "model_lab_tasks_shared_total",
+        "Tasks that were answered from such a run.",
+        values=each(lambda worker: worker.tasks_shared),
+    )
+    yield counter(
         "model_lab_worker_restarts_total",
         "How often the worker was replaced.",
         values=each(lambda worker: worker.restarts),

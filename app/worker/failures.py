@@ -36,7 +36,7 @@ def may_be_cured(worker: Worker, error: Exception) -> bool:
 def describe(worker: Worker, error: Exception) -> Failure:
     """The failure to answer with. An exception that nobody foresaw is raised again."""
     on_gpu = worker.residency.device.type == "cuda"
-    poison = _poison(error)
+    poison = device_failure(error)
     if poison is not None:
         message = f"{worker.device} failed: {_first_line(poison)}. Its worker is replaced."
         return to_failure(Unavailable(message, code=DEVICE_FAILED, extra={"retry_after_seconds": 5}))
@@ -52,7 +52,7 @@ def describe(worker: Worker, error: Exception) -> Failure:
     raise error
 
 
-def _poison(error: BaseException) -> BaseException | None:
+def device_failure(error: BaseException) -> BaseException | None:
     """The error after which a GPU does nothing more for this process, such as a device-side assert, if that is it."""
     for cause in causes(error):
         if isinstance(cause, torch.AcceleratorError) and not isinstance(cause, torch.OutOfMemoryError):

@@ -5,7 +5,6 @@ runs in it can be slow, take memory or crash without touching the HTTP process. 
 or of retries.
 """
 
-import contextlib
 import contextvars
 import ctypes
 import gc
@@ -20,18 +19,32 @@ import time
 import torch
 
 from app.db.engine import Database
-from app.messages import Failure, FrameReader, Lane, Ready, Reply, Retiring, Start, Task, Withdrawals, frame
+from app.messages import (
+    Failure,
+    FrameReader,
+    Lane,
+    Ready,
+    Reply,
+    Retiring,
+    RunForward,
+    Shared,
+    Start,
+    Task,
+    Withdrawals,
+    frame,
+)
 from app.settings import Settings
 from app.worker.context import Worker
 from app.worker.failures import DEVICE_FAILED
 from app.worker.handlers import answer
+from app.worker.inbox import RECEIVE_BYTES, Inbox, Waiting
 from app.worker.memory import address_space
+from app.worker.shared_forward import DeviceFailed, run_shared
+from app.worker.sharing import Sharing
 from app.worker.turn import Turn, Withdrawn
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_BYTES = 2**20
-AWAKE_SECONDS = 0.001  # spent awake before sleeping: waking takes longer than most small networks run
 PR_SET_PDEATHSIG = 1
 JOB_NICENESS = 5  # where processors are short, requests go before jobs
 WITHDRAWN = Failure(
@@ -49,14 +62,15 @@ def main() -> None:
         reader: FrameReader[Start | Task] = FrameReader(Start | Task)
         turn = Turn(Withdrawals(int(sys.argv[2])), lambda *message: connection.sendall(frame(*message)))
         turn.listen()
-        worker = _start(connection, reader, turn)
+        worker, careful = _start(connection, reader, turn)
         gc.collect()
         gc.freeze()  # what is loaded now stays: later collections need not walk all of PyTorch
         connection.sendall(frame(0, Ready(pid=os.getpid(), budget_bytes=worker.residency.budget_bytes)))
-        _serve(connection, reader, worker)
+        _serve(connection, Inbox(connection, reader, careful), worker)
 
 
-def _start(connection: socket.socket, reader: FrameReader[Start | Task], turn: Turn) -> Worker:
+def _start(connection: socket.socket, reader: FrameReader[Start | Task], turn: Turn) -> tuple[Worker, int]:
+    """The worker that the first message describes, and how many of its first tasks share no run."""
     while data := connection.recv(RECEIVE_BYTES):
         for _, message in reader.feed(data):
             assert isinstance(message, Start), "the first message says what this worker is"
@@ -64,41 +78,77 @@ def _start(connection: socket.socket, reader: FrameReader[Start | Task], turn: T
             _prepare_torch(message.device, message.lane, settings)
             _limit_memory(message.place, settings)
             database = Database(settings.resolved_database_url)
-            return Worker.make(message.device, settings, database, turn, message.place)
+            # A job that dies is not tried again here, so none may die of another one.
+            careful = message.careful if message.lane == "requests" else sys.maxsize
+            return Worker.make(message.device, settings, database, turn, message.place), careful
     sys.exit(0)
 
 
-def _serve(connection: socket.socket, reader: FrameReader[Start | Task], worker: Worker) -> None:
-    # One buffer for ever: memory of this size made anew for each receive would cost a system call and page faults.
-    buffer = memoryview(bytearray(RECEIVE_BYTES))
+def _serve(connection: socket.socket, inbox: Inbox, worker: Worker) -> None:
+    """Answers tasks in their order, and those that shared a run with the first at once with it."""
+    sharing = Sharing(worker.settings)
     context = contextvars.copy_context()
-    while received := _receive(connection, buffer):
-        for sequence, task in reader.feed(buffer[:received]):
-            assert not isinstance(task, Start)
+    while (first := inbox.next()) is not None:
+        frames: list[bytes] = []
+        if first.reply is None:
+            group = sharing.gather(inbox, first)
+            began = time.monotonic()
             try:
-                reply = context.run(_answer, worker, sequence, task)
+                context.run(_answer, worker, group)
             except Withdrawn:
                 context = contextvars.copy_context()  # the task may have ended before it put its own back
-                reply = WITHDRAWN
+                for one in group:
+                    one.reply = WITHDRAWN if worker.turn.is_withdrawn(one.sequence) else one.reply
                 _clean_up(worker)
-            if worker.residency.changed:
-                connection.sendall(frame(0, worker.residency.changes()))
-            connection.sendall(frame(sequence, reply))  # at once: the pool must know what runs now
-            if isinstance(reply, Failure) and reply.code == DEVICE_FAILED:
-                connection.sendall(frame(0, Retiring(reason=reply.detail)))
+            except DeviceFailed as error:
+                connection.sendall(frame(0, Retiring(reason=str(error))))  # they run alone on the next worker
                 return
+            sharing.ran(first.task, len(group), time.monotonic() - began)
+            frames += _news(worker, group)
+        done = [first]
+        while inbox.waiting and inbox.waiting[0].reply is not None:
+            done.append(inbox.waiting.popleft())
+        frames += [frame(one.sequence, one.reply) for one in done if one.reply is not None]
+        connection.sendall(b"".join(frames))  # at once: the pool must know what runs now
+        if isinstance(first.reply, Failure) and first.reply.code == DEVICE_FAILED:
+            connection.sendall(frame(0, Retiring(reason=first.reply.detail)))
+            return
 
 
-def _receive(connection: socket.socket, buffer: memoryview) -> int:
-    """Waits for bytes: awake for a moment, as the next request is often near and waking costs more, then asleep."""
-    asleep_at = time.monotonic() + AWAKE_SECONDS
-    while time.monotonic() < asleep_at:
-        with contextlib.suppress(BlockingIOError):
-            return connection.recv_into(buffer, 0, socket.MSG_DONTWAIT)
-    return connection.recv_into(buffer)
+def _news(worker: Worker, group: list[Waiting]) -> list[bytes]:
+    """What the pool should know of a run before its replies."""
+    frames = [frame(0, worker.residency.changes())] if worker.residency.changed else []
+    answered = sum(one.reply is not None for one in group)
+    if answered > 1:
+        frames.append(frame(0, Shared(requests=answered)))
+    return frames
 
 
-def _answer(worker: Worker, sequence: int, task: Task) -> Reply:
+def _answer(worker: Worker, group: list[Waiting]) -> None:
+    """Runs the tasks of `group` together, and the first alone where that does not do.
+
+    Raises: Withdrawn, DeviceFailed.
+    """
+    first = group[0]
+    if len(group) > 1:
+        try:
+            if worker.turn.begin(*(one.sequence for one in group)):
+                replies = run_shared(worker, [one.task for one in group if isinstance(one.task, RunForward)])
+                for one, reply in zip(group, replies, strict=True):
+                    one.reply = reply
+        except DeviceFailed:
+            raise
+        except Exception:
+            logger.exception("requests that shared a run failed in a way nobody foresaw; they run alone")
+        finally:
+            for one in group:
+                one.alone = True  # whoever has no reply yet
+            worker.turn.end()
+    if first.reply is None:
+        first.reply = _answer_alone(worker, first.sequence, first.task)
+
+
+def _answer_alone(worker: Worker, sequence: int, task: Task) -> Reply:
     """Runs a task. Raises: Withdrawn."""
     try:
         return answer(worker, task) if worker.turn.begin(sequence) else WITHDRAWN

@@ -4,7 +4,7 @@ A network moves from one revision to another by fetching only the tensors whose 
 the business of `residency.py`. Called by the handlers alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from app.architecture.build import build_on_meta
 from app.architecture.materialise import materialise
+from app.architecture.rowwise import NotRowWise, RowWise
 from app.db import networks
 from app.db.engine import Database
 from app.errors import NotFound
@@ -40,6 +41,7 @@ class LoadedNetwork:
     entries: dict[str, StoredTensor]
     byte_count: int
     mode: Mode | None = None
+    proofs: dict[object, RowWise | NotRowWise] = field(default_factory=dict)  # by the ranks of the inputs
 
     def set_mode(self, mode: Mode) -> None:
         """Puts the module in `mode`; walks the tree only on a change."""

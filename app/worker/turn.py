@@ -28,7 +28,7 @@ class Turn:
     def __init__(self, withdrawals: Withdrawals, send: Callable[[int, Progress], None]) -> None:
         self._withdrawals = withdrawals
         self._send = send
-        self._sequence = 0  # the task that runs
+        self._sequences: tuple[int, ...] = (0,)  # the task that runs, or those that share a run
         self._open = False  # whether it may be broken off now
 
     @classmethod
@@ -49,21 +49,30 @@ class Turn:
         else:
             self.check()
 
-    def begin(self, sequence: int) -> bool:
-        """False when the task was withdrawn while it waited; else Withdrawn may be raised at any time until `end`."""
-        self._sequence = sequence
+    def begin(self, *sequences: int) -> bool:
+        """False when the task was withdrawn while it waited; else Withdrawn may be raised at any time until `end`.
+
+        Tasks that share a run are withdrawn when all of them are.
+        """
+        self._sequences = sequences
         self._open = True
-        if not self._withdrawals.holds(sequence):
+        if not self._withdrawn():
             return True
         self._open = False
         return False
+
+    def is_withdrawn(self, sequence: int) -> bool:
+        return self._withdrawals.holds(sequence)
+
+    def _withdrawn(self) -> bool:
+        return all(map(self._withdrawals.holds, self._sequences))
 
     def end(self) -> None:
         self._open = False
 
     def check(self) -> None:
         """Raises: Withdrawn, once, when the task that runs is withdrawn."""
-        if self._open and self._withdrawals.holds(self._sequence):
+        if self._open and self._withdrawn():
             self._open = False
             raise Withdrawn
 
@@ -80,7 +89,7 @@ class Turn:
     def report(self, fraction: float | None = None, detail: bytes = b"{}") -> None:
         """Tells whoever waits how far it is: `fraction` from 0 to 1, `detail` a JSON object. Raises: Withdrawn."""
         with self.uninterrupted():  # half a message would spoil all that follow
-            self._send(self._sequence, Progress(fraction, detail))
+            self._send(self._sequences[0], Progress(fraction, detail))
 
 
 def _imports(frame: FrameType | None) -> bool:

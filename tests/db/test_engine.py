@@ -17,7 +17,7 @@ from app.db.migrations import migrate
 from app.db.sqlite import BUSY_SECONDS, PAGE_BYTES
 from app.db.tables import networks as networks_table
 from app.errors import Damaged, StorageFull, Unavailable
-from tests.databases import PostgresqlServer, database_name
+from tests.databases import PostgresqlServer, SqliteFiles, database_name
 from tests.db.rows import add_network, new_network
 
 
@@ -131,10 +131,49 @@ def test_urls_of_both_databases_are_taken_and_others_refused(tmp_path: Path):
 
 
 def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path):
-    database = Database(f"sqlite:///{tmp_path}/a/b/lab.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/a/b/lab.sqlite", may_create=True)
     ping(database)
     database.close()
     assert (tmp_path / "a/b/lab.sqlite").exists()
+
+
+def test_a_sqlite_file_that_is_not_there_is_unavailable_and_none_is_made(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path}/lab.sqlite")
+    with pytest.raises(Unavailable):
+        ping(database)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_to_a_sqlite_file_that_was_removed(sqlite_files: SqliteFiles):
+    """Whoever has it open could go on writing to it, and nobody would ever find that again."""
+    url = sqlite_files.fresh()
+    database = Database(url)
+    with database.transaction() as connection:
+        networks.insert(connection, new_network("before"))
+    place = Path(url.removeprefix("sqlite:///"))
+    away = place.rename(place.with_suffix(".away"))
+    with pytest.raises(Unavailable), database.transaction():
+        pytest.fail("it began")
+    away.rename(place)
+    with database.transaction() as connection:
+        assert networks.find(connection, "main", "before") is not None
+    database.close()
+
+
+def test_a_sqlite_file_that_took_the_place_of_another_is_the_one_that_is_used(sqlite_files: SqliteFiles):
+    url, another = sqlite_files.fresh(), sqlite_files.fresh()
+    database, restored = Database(url), Database(another)
+    ping(database)
+    with restored.transaction() as connection:
+        networks.insert(connection, new_network("restored"))
+    restored.close()
+    place = Path(url.removeprefix("sqlite:///"))
+    for ending in ("-wal", "-shm"):
+        place.with_name(place.name + ending).unlink(missing_ok=True)
+    Path(another.removeprefix("sqlite:///")).replace(place)
+    with database.reading() as connection:
+        assert networks.find(connection, "main", "restored") is not None
+    database.close()
 
 
 def test_a_database_that_is_away_is_unavailable_and_heals(postgresql_server: PostgresqlServer, postgres_url: str):
@@ -163,6 +202,25 @@ def test_a_connection_that_breaks_in_a_transaction_is_unavailable(postgresql_ser
         lose_it()
     assert caught.value.extra["retry_after_seconds"] > 0
     ping(database)
+    database.close()
+
+
+def test_a_server_that_only_reads_is_unavailable_and_looked_for_anew(
+    postgresql_server: PostgresqlServer, postgres_url: str
+):
+    """As after a failover, when connections lead to what is a standby now."""
+    name = database_name(postgres_url)
+    postgresql_server.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    database = Database(postgres_url)
+
+    def write() -> None:
+        with database.transaction() as connection:
+            networks.insert(connection, new_network())
+
+    with pytest.raises(Unavailable):
+        write()
+    postgresql_server.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off')
+    write()  # on a new connection: the one before goes on to read only
     database.close()
 
 

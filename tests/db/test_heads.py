@@ -4,14 +4,18 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from app.db import heads as heads_module
 from app.db import networks, revisions
 from app.db.engine import Database
 from app.db.heads import Head, HeadReader
+from app.db.sqlite import LOOK_SECONDS
 from app.errors import Unavailable
-from tests.databases import PostgresqlServer, database_name
+from tests.databases import PostgresqlServer, SqliteFiles, database_name
 from tests.db.rows import MANIFEST, OTHER_MANIFEST, add_network, next_revision
 
 
@@ -161,4 +165,38 @@ def test_heads_of_a_database_that_is_away_are_unavailable():
     for _ in range(2):
         with pytest.raises(Unavailable):
             reader.find("main", "net")
+    database.close()
+
+
+def test_a_sqlite_file_that_took_the_place_of_another_is_noticed(sqlite_files: SqliteFiles):
+    url, another = sqlite_files.fresh(), sqlite_files.fresh()
+    database = Database(url)
+    reader = HeadReader(database)
+    with database.transaction() as connection:
+        add_network(connection)
+    assert reader.find("main", "net") is not None
+    place = Path(url.removeprefix("sqlite:///"))
+    for ending in ("-wal", "-shm"):
+        place.with_name(place.name + ending).unlink(missing_ok=True)
+    Path(another.removeprefix("sqlite:///")).replace(place)
+    time.sleep(LOOK_SECONDS)
+    assert reader.find("main", "net") is None
+    reader.close()
+    database.close()
+
+
+def test_of_those_who_wait_for_a_locked_table_only_the_first_waits_long(postgres_url: str, monkeypatch):
+    monkeypatch.setattr(heads_module, "LOCK_SECONDS", 0.5)
+    database = Database(postgres_url)
+    reader = HeadReader(database)
+    with database.transaction() as connection:
+        connection.execute(sa.text("LOCK TABLE networks IN ACCESS EXCLUSIVE MODE"))
+        began = time.monotonic()
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                reader.find("main", "net")
+        assert time.monotonic() - began < 3.0  # and not ten times as long as one
+    time.sleep(heads_module.PAUSE_SECONDS)
+    assert reader.find("main", "net") is None
+    reader.close()
     database.close()

@@ -63,7 +63,7 @@ def test_every_json_example_is_answered_as_its_page_says(page, fresh_service: Se
                 assert shapes_in(reply.json()) == example.outputs, example.place
 
 
-PASTED = ("files", "training", "jobs", "pictures", "portable", "inference")
+PASTED = ("batching", "files", "training", "jobs", "pictures", "portable", "inference")
 CURL_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in PASTED)]
 
 
