@@ -23,7 +23,7 @@ from app.worker.requests import seeded_on
 from app.worker.residents import LoadedNetwork
 from app.worker.training import total_steps
 from app.worker.training_data import Batch, Order, samples_of
-from app.worker.training_request import keep_data, plan_of, read_request
+from app.worker.training_request import MOST_STEPS, keep_data, plan_of, read_request
 from app.worker.training_steps import Steps
 from app.worker.warned import noted_warnings
 
@@ -52,9 +52,15 @@ def plan_training(worker: Worker, task: PlanTraining) -> Planned:
     if not order.batches:
         message = f"{count} samples do not fill one batch of {plan.batch_size}, and `drop_last` drops what is smaller."
         raise in_place("/batch_size", message, code="bad-request")
+    total = total_steps(plan.epochs, plan.steps, order.batches)
+    if total > MOST_STEPS:
+        message = (
+            f"{plan.epochs} epochs of {order.batches} batches are {total} steps; at most {MOST_STEPS} are counted."
+        )
+        raise in_place("/epochs", message, code="bad-request")
     with noted_warnings() as warned:
         _try(worker, loaded, plan, parameters, worker.store.manifest(data), count)
-    return Planned(plan, data, count, total_steps(plan.epochs, plan.steps, order.batches), warned)
+    return Planned(plan, data, count, total, warned)
 
 
 def _frozen(layout: Layout, paths: Sequence[str], trained: Mapping[str, nn.Parameter]) -> list[str]:

@@ -28,7 +28,8 @@ _PLACE = re.compile(r"(.*) - at `([^`]*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 
-Count = Annotated[int, Meta(ge=1, le=2**53)]
+MOST_STEPS = 2**53  # what JSON's readers count to
+Count = Annotated[int, Meta(ge=1, le=MOST_STEPS)]
 
 
 class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -286,6 +286,7 @@ FILES: list[Row] = [
     ),
     ("pt: a module", PT, saved(torch.nn.Linear(2, 2)), 422, "bad-tensor", None),
     ("pt: an optimizer's state", PT, saved({"state": {}, "param_groups": [{"lr": 0.1}]}), 422, "bad-tensor", None),
+    ("pt: a name with half of a pair", PT, saved({"a\ud800": torch.ones(1, 2)}), 422, "bad-name", None),
     ("pt: a list", PT, saved([torch.ones(1, 2)]), 422, "bad-request", ""),
     ("pt: a sparse tensor", PT, saved(torch.ones(2, 2).to_sparse()), 422, "bad-tensor", None),
     (

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import LabError, Malformed, NotAcceptable, TooLarge, Unprocessable, UnsupportedMedia
+from app.messages import frame, to_failure
 from app.settings import Limits
+from app.tensors.bounds import check_tensor_name
 from app.tensors.codecs import npy, npz, pt, safetensors
 from app.tensors.codecs.registry import CODECS, codec_of_body
 from app.tensors.dtypes import DTYPES
@@ -276,6 +278,20 @@ def test_unnamed_tensors_are_refused():
         with pytest.raises(Unprocessable) as caught:
             safetensors.decode(_safetensors({name: _entry()}, b"1234"), limits=LIMITS)
         assert caught.value.code == "bad-name"
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "\udfffb", "a\0b", "", "x" * 2000, 7, ("a",)], ids=range(7))
+def test_a_name_that_no_reply_could_hold_is_refused_in_words_that_one_can(name: object):
+    stream = io.BytesIO()
+    torch.save({name: torch.zeros(2)}, stream)
+    with pytest.raises(Unprocessable) as caught:
+        pt.decode(stream.getvalue(), limits=LIMITS)
+    assert caught.value.code == "bad-name"
+    assert frame(1, to_failure(caught.value))
+    if isinstance(name, str):
+        with pytest.raises(Unprocessable) as caught:
+            check_tensor_name(name)
+        assert frame(1, to_failure(caught.value))
 
 
 def test_a_header_longer_than_the_file_is_malformed():

@@ -262,6 +262,14 @@ def test_a_run_may_end_in_the_middle_of_an_epoch(worker):
     assert longer.steps == 10
 
 
+def test_a_run_of_more_steps_than_can_be_counted_is_refused(worker):
+    bench = Bench(worker, MLP)
+    with pytest.raises(Unprocessable) as raised:
+        bench.plan(**regression(epochs=2**53))
+    assert (raised.value.code, raised.value.places[0].pointer) == ("bad-request", "/epochs")
+    assert bench.plan(**regression(epochs=2**53, steps=3)).steps == 3
+
+
 def test_what_does_not_fill_a_batch_may_be_dropped(worker):
     bench = Bench(worker, MLP)
     planned = bench.plan(**regression(drop_last=True, batch_size=8))

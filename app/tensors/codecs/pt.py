@@ -12,7 +12,7 @@ import torch
 
 from app.errors import Malformed, Unprocessable, pointer_to
 from app.settings import Limits
-from app.tensors.bounds import LONGEST_NAME, MOST_TENSORS
+from app.tensors.bounds import MOST_TENSORS, NAMES, is_tensor_name
 from app.tensors.codecs.base import Tensors, Writable
 from app.tensors.codecs.zip_limits import open_zip
 from app.tensors.dtypes import DTYPES
@@ -46,9 +46,9 @@ def load(file: io.BytesIO | Path, limits: Limits) -> Tensors:
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or "\0" in name:
-        message = f"The .pt file names a tensor {str(name)[:80]!r}; names are texts of 1 to {LONGEST_NAME} characters."
-        raise Unprocessable(message, code="bad-name")
+    if not is_tensor_name(name):
+        shown = ascii(name[:80]) if isinstance(name, str) else f"by a value of type {type(name).__name__}"
+        raise Unprocessable(f"The .pt file names a tensor {shown}; {NAMES}.", code="bad-name")
     return name
 
 
