@@ -5,7 +5,6 @@ Knows nothing of what tasks mean, nor of the other places. Used by `app.pool.loc
 """
 
 import asyncio
-import itertools
 import logging
 import os
 import time
@@ -58,7 +57,7 @@ class Slot:
         self._waiting: deque[_Pending] = deque()  # behind those; can still be taken back
         self._settings = settings
         self._spares = spares
-        self._sequences = itertools.count(1)  # without gaps among those held
+        self._sequence = 0  # of the task that was sent last; there are no gaps
         self._head_since = 0.0  # when the first of `_held` began to run
         self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
         self._deaths_while_starting = 0
@@ -170,12 +169,16 @@ class Slot:
         """Gives the worker a few tasks to go on with."""
         while self.state == "ready" and not self._retires and len(self._held) < MOST_HELD and self._waiting:
             pending = self._waiting.popleft()
-            sequence = next(self._sequences)
+            assert self._process is not None
+            try:
+                self._process.send(self._sequence + 1, pending.task)
+            except Exception as error:  # noqa: BLE001  # a task that cannot be written is its sender's trouble alone
+                _fail(pending, error)
+                continue
             if not self._held:
                 self._head_since = time.monotonic()
-            self._held[sequence] = pending
-            assert self._process is not None
-            self._process.send(sequence, pending.task)
+            self._sequence += 1
+            self._held[self._sequence] = pending
 
     def _withdraw(self, pending: _Pending) -> None:
         if pending in self._waiting:
@@ -285,6 +288,6 @@ class Slot:
             await self._restart()
 
 
-def _fail(pending: _Pending, error: LabError) -> None:
+def _fail(pending: _Pending, error: Exception) -> None:
     if not pending.future.done():
         pending.future.set_exception(error)

@@ -35,7 +35,7 @@ from app.messages import (
 )
 from app.settings import Settings
 from app.worker.context import Worker
-from app.worker.failures import DEVICE_FAILED
+from app.worker.failures import DEVICE_FAILED, describe
 from app.worker.handlers import answer
 from app.worker.inbox import RECEIVE_BYTES, Inbox, Waiting
 from app.worker.memory import address_space
@@ -49,6 +49,13 @@ PR_SET_PDEATHSIG = 1
 JOB_NICENESS = 5  # where processors are short, requests go before jobs
 WITHDRAWN = Failure(
     kind="Unavailable", code="unavailable", detail="Nobody waits for it any more.", places=[], extra=b"{}"
+)
+UNFORESEEN = Failure(
+    kind="LabError",
+    code="internal-error",
+    detail="Something went wrong here that is not your fault; the service's log has the details.",
+    places=[],
+    extra=b"{}",
 )
 
 
@@ -108,8 +115,8 @@ def _serve(connection: socket.socket, inbox: Inbox, worker: Worker) -> None:
         done = [first]
         while inbox.waiting and inbox.waiting[0].reply is not None:
             done.append(inbox.waiting.popleft())
-        frames += [frame(one.sequence, one.reply) for one in done if one.reply is not None]
-        connection.sendall(b"".join(frames))  # at once: the pool must know what runs now
+        frames += [_framed(worker, one.sequence, one.reply) for one in done if one.reply is not None]
+        _send(connection, frames)  # at once: the pool must know what runs now
         if isinstance(first.reply, Failure) and first.reply.code == DEVICE_FAILED:
             connection.sendall(frame(0, Retiring(reason=first.reply.detail)))
             return
@@ -154,15 +161,28 @@ def _answer_alone(worker: Worker, sequence: int, task: Task) -> Reply:
         return answer(worker, task) if worker.turn.begin(sequence) else WITHDRAWN
     except Exception:
         logger.exception("a %s failed in a way nobody foresaw", type(task).__name__)
-        return Failure(
-            kind="LabError",
-            code="internal-error",
-            detail="Something went wrong here that is not your fault; the service's log has the details.",
-            places=[],
-            extra=b"{}",
-        )
+        return UNFORESEEN
     finally:
         worker.turn.end()
+
+
+def _send(connection: socket.socket, frames: list[bytes]) -> None:
+    """Sends small frames together; to join large ones would take their memory twice."""
+    if sum(map(len, frames)) <= RECEIVE_BYTES:
+        frames = [b"".join(frames)]
+    for data in frames:
+        connection.sendall(data)
+
+
+def _framed(worker: Worker, sequence: int, reply: Reply) -> bytes:
+    """A reply for the stream; a failure in place of one that cannot be written."""
+    try:
+        return frame(sequence, reply)
+    except MemoryError as error:
+        return frame(sequence, describe(worker, error))
+    except Exception:
+        logger.exception("a %s cannot be sent", type(reply).__name__)
+        return frame(sequence, UNFORESEEN)
 
 
 def _clean_up(worker: Worker) -> None:
