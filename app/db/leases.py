@@ -161,6 +161,12 @@ def checkpoint(
     keep_manifests(connection, row.number, manifests)
 
 
+def find_checkpoint(connection: sa.Connection, lease: Lease) -> bytes | None:
+    """The note of the newest checkpoint, whoever has the job by now."""
+    note = connection.execute(sa.select(jobs.c.checkpoint).where(jobs.c.number == lease.number)).scalar_one_or_none()
+    return None if note is None else bytes(note)
+
+
 def hold(connection: sa.Connection, lease: Lease) -> None:
     """Makes sure that this attempt still has the job, until the transaction ends. Raises: LeaseLost."""
     _fenced(connection, lease, {"lease_token": lease.token})

@@ -11,9 +11,11 @@ function is cancelled at its next `await`. Made by `app.services.job_runner`.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -23,16 +25,17 @@ from app.db.engine import Connection
 from app.db.jobs import JobRow
 from app.db.leases import Claimed, LeaseLost
 from app.db.wakeups import wake_others
-from app.errors import Busy, LabError, NotFound, Unavailable
+from app.errors import Busy, LabError, NotFound, StorageFull, Unavailable
 from app.messages import NetworkRef, Progress, Reply, Task
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, keep_bytes, read_bytes
 from app.services.lab import Lab, ask_heads, in_thread
 
+logger = logging.getLogger(__name__)
+
 PROGRESS_SECONDS = 0.5  # between two reports of one job that are written
 
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
-ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -134,26 +137,41 @@ class JobContext:
         self._news.set()
 
     async def checkpoint(
-        self, write: Callable[[Connection], ResultT], *, note: bytes = b"", manifests: Mapping[str, str] | None = None
-    ) -> ResultT:
+        self, write: Callable[[Connection], object], *, note: bytes, manifests: Mapping[str, str] | None = None
+    ) -> None:
         """Keeps a part of the work for good: runs `write` in a transaction whose first statement is the fence.
 
-        The next attempt finds `note` in `resume`, and what `manifests` (role -> digest) put in place of earlier ones.
+        The next attempt finds `note`, which is like no note before it, in `resume`, and what `manifests`
+        (role -> digest) put in place of earlier ones. While the database is away it is tried again, as long as the
+        lease is ours: the work goes on meanwhile.
+
         Raises: LeaseLost, which the caller lets pass; what `write` raises, and then nothing is kept.
         """
 
-        def keep() -> ResultT:
+        def keep(*, again: bool) -> None:
             with self.lab.database.transaction() as connection:
+                if again and leases.find_checkpoint(connection, self._lease) == note:
+                    return  # kept, though nobody could say so
                 seconds = self.lab.settings.job_lease_seconds
                 leases.checkpoint(connection, self._lease, note, manifests or {}, seconds)
-                return write(connection)
+                write(connection)
 
-        result = await in_thread(keep)
+        again = False
+        while True:
+            try:
+                await in_thread(partial(keep, again=again))
+                break
+            except LabError as error:
+                if not is_passing(error):
+                    raise
+                logger.warning("a checkpoint of job %d is tried again: %s", self.job.number, error.detail)
+            again = True
+            await asyncio.sleep(self.lab.settings.job_poll_seconds)
         self.resume = note
-        return result
 
     async def record(self, write: Callable[[Connection], None]) -> None:
-        """Writes something that is shown while the job runs; the next attempt does not go on from it.
+        """Writes something that is shown while the job runs; the next attempt does not go on from it, and a database
+        that is away or full loses it.
 
         Raises: LeaseLost, which the caller lets pass.
         """
@@ -163,7 +181,8 @@ class JobContext:
                 leases.hold(connection, self._lease)
                 write(connection)
 
-        await in_thread(keep)
+        with suppress(Unavailable, Busy, StorageFull):
+            await in_thread(keep)
 
     async def keep(self, answer: Answer) -> Answer:
         """Puts a large body of the answer into the store ahead of the transaction that ends the job."""
@@ -198,7 +217,7 @@ class JobContext:
                 leases.report(connection, self._lease, progress)
                 wake_others(connection)
 
-        with suppress(Unavailable, Busy):
+        with suppress(Unavailable, Busy, StorageFull):
             await in_thread(report)
             self.lab.bell.ring()
 

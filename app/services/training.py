@@ -159,16 +159,15 @@ class _Attempt:
         number = self.head.revision + 1
         left, stay = self._retained(number)
 
-        def write(connection: Connection) -> RevisionRow:
-            row = self._advance(connection, change, left)
+        def write(connection: Connection) -> None:
+            self._advance(connection, change, left)
             if curve is not None:
                 curves.save(connection, self.job.job.number, curve)
-            return row
 
         note = msgspec.msgpack.encode(Kept(checkpoint.note, number, stay))
-        row = await self.job.checkpoint(write, note=note, manifests={STATE: checkpoint.state})
+        await self.job.checkpoint(write, note=note, manifests={STATE: checkpoint.state})
         self.kept = stay
-        self.head = NetworkRef(self.head.network_id, row.number, checkpoint.manifest, self.head.dtype, self.head.device)
+        self.head = NetworkRef(self.head.network_id, number, checkpoint.manifest, self.head.dtype, self.head.device)
 
     def finish(self, trained: Trained, render: Render) -> Write:
         """What makes the run's last revision, inside the transaction that ends the job."""

@@ -5,6 +5,7 @@ numbers follow, bit for bit on a CPU: a checkpoint holds all that the rest of th
 disturbs nothing. The service makes revisions of what is told here. Called by the handlers.
 """
 
+import logging
 import math
 import time
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from app.architecture.optimizers import make_optimizer, make_scheduler
-from app.errors import Unprocessable
+from app.errors import Busy, Unavailable, Unprocessable
 from app.messages import Train, Trained
 from app.messages.training import Curve, EpochPoint, TrainingCheckpoint, TrainingNews
 from app.worker.backward import trained_parameters
@@ -33,6 +34,8 @@ from app.worker.training_state import (
 )
 from app.worker.training_steps import Steps
 from app.worker.transfer import bytes_of_each, keep_state, read_tensors
+
+logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5  # between two reports, at least
 CURVE_SECONDS = 2.0  # between two curves that are told with them
@@ -56,7 +59,10 @@ class _Run:
         self.net = loaded.module.train()
         found = trained_parameters(worker, task.network, loaded)
         for name in task.plan.frozen:
-            found.pop(name).requires_grad_(False)
+            if (parameter := found.pop(name, None)) is not None:  # frozen by somebody else since the run was planned
+                parameter.requires_grad_(False)
+        if not found:
+            raise Unprocessable("No parameter of the network is trained any more.", code="no-gradient")
         self.steps = Steps(
             self.net, found.values(), self.plan, device=self.device, dtype=loaded.dtype, limits=worker.limits
         )
@@ -76,6 +82,7 @@ class _Run:
         self.best_state: dict[str, Tensor] = {}
         self.losses: list[Tensor] = []  # of steps that are not on the curve yet, on the device
         self.counts: list[int] = []  # how many samples each of them was of
+        self.owed = False  # a checkpoint that could not be written when it was due
         torch.manual_seed(self.plan.seed)
         self.order_state = self.order.state  # before the order of this epoch was drawn
         if task.note is not None and task.state is not None:
@@ -119,10 +126,22 @@ class _Run:
         every = self.plan.checkpoints
         due = every.every_steps is not None and self.position.step % every.every_steps == 0
         due = due or (every.every_seconds is not None and now - self.kept >= every.every_seconds)
-        if due and self.position.step < self.total:
-            self._report(self._checkpoint())
-        elif now - self.reported >= REPORT_SECONDS:
+        if now - self.reported >= REPORT_SECONDS:
             self._report()
+            due = due or self.owed
+        if due and self.position.step < self.total:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Makes a checkpoint and tells of it. While the database is away it is owed, and the run goes on."""
+        try:
+            checkpoint = self._checkpoint()
+        except (Unavailable, Busy) as error:
+            self.owed = True
+            logger.warning("a checkpoint waits for the database: %s", error.detail)
+        else:
+            self.owed = False
+            self._report(checkpoint)
 
     def _end_epoch(self) -> bool:
         """Looks at the epoch that ended, and gets ready for the next; True if the run is to stop."""

@@ -159,6 +159,21 @@ def test_a_scheduler_that_fails_on_its_way_ends_the_run_with_its_problem(service
     assert service.get(job).json()["error"]["code"] == "bad-arguments"
 
 
+def test_what_others_freeze_before_a_run_begins_stays_frozen(service, network, fresh_name):
+    other = fresh_name()
+    create(service, other, NET, seed=7)
+    with endless(service, other):  # so that the run of interest waits
+        job = post(service, network, frozen=["0"], epochs=2).headers["location"]
+        edit = {"requires_grad": False}
+        for name in ("0.weight", "0.bias", "2.bias"):
+            assert service.patch(f"/v1/networks/{network}/parameters/{name}", json=edit).status_code == 200
+        before = state_of(service, network)
+        assert service.get(job).json()["state"] == "queued"
+    wait(service, job)
+    after = state_of(service, network)
+    assert [name for name in after if not torch.equal(after[name], before[name])] == ["2.weight"]
+
+
 def test_what_a_later_batch_meets_ends_the_run_with_its_problem(service, fresh_name):
     name = fresh_name()
     create(service, name, "Linear(4, 3)", seed=7)

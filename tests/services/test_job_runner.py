@@ -1,8 +1,8 @@
 """The runner, with kinds of jobs that the tests make up: what is run again, what is not, what a stop leaves behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import msgspec
@@ -13,7 +13,7 @@ from app.db.engine import Connection, Database
 from app.db.heads import HeadReader
 from app.db.jobs import JobRow, NewJob
 from app.db.leases import LeaseLost
-from app.errors import Busy, LabError, NotFound, Unavailable, Unprocessable
+from app.errors import Busy, LabError, NotFound, StorageFull, Unavailable, Unprocessable
 from app.messages import Encoded, Failure, Progress, ReadCatalog
 from app.services import job_context
 from app.services.idempotency import Answer, Write
@@ -494,6 +494,66 @@ def test_a_database_that_is_away_at_the_end_costs_neither_an_attempt_nor_the_wor
         assert (row.state, row.attempts, row.deaths) == ("succeeded", 1, 0)
         assert worked == [1]
         assert laboratory.notes() == ["once"]
+
+    asyncio.run(scenario())
+
+
+class LosesAnswers:
+    """A database that does what it is told but cannot say so, for as long as there are errors."""
+
+    def __init__(self, database: Database, *errors: LabError) -> None:
+        self._database, self._errors = database, list(errors)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self._database.transaction() as connection:
+            yield connection
+        if self._errors:
+            raise self._errors.pop()
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_database_that_is_away_at_a_checkpoint_costs_no_work_and_it_is_kept_once(laboratory, is_committed):
+    attempts: list[int] = []
+    away = [Unavailable("the database does not answer"), Busy("it has too much to do")]
+
+    def write(connection: Connection) -> None:
+        note(connection, "checkpoint")
+        if not is_committed and away:
+            raise away.pop()
+
+    async def kind(job: JobContext) -> Write:
+        attempts.append(job.job.attempts)
+        if is_committed:
+            job.lab = replace(job.lab, database=LosesAnswers(job.lab.database, *away))  # type: ignore[arg-type]
+        await job.checkpoint(write, note=b"1")
+        return writing("end")
+
+    async def scenario() -> None:
+        async with laboratory.running(kind=kind):
+            assert (await laboratory.ended(laboratory.add("kind"))).state == "succeeded"
+        assert attempts == [1]
+        assert laboratory.notes() == ["checkpoint", "end"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), Busy("at work"), StorageFull("full")])
+def test_what_is_only_shown_is_lost_with_a_database_that_is_away_or_full_and_the_work_goes_on(laboratory, error):
+    def write(connection: Connection) -> None:
+        raise error
+
+    async def kind(job: JobContext) -> Write:
+        await job.record(write)
+        return writing("end")
+
+    async def scenario() -> None:
+        async with laboratory.running(kind=kind):
+            row = await laboratory.ended(laboratory.add("kind"))
+        assert (row.state, row.attempts) == ("succeeded", 1)
 
     asyncio.run(scenario())
 
