@@ -15,6 +15,8 @@ from app.api.edge import RawRoute
 from app.api.errors import MethodNotAllowed, Unexpected, render_problem
 from app.api.inference_v2 import INFER_ADDRESS, infer_app
 from app.api.openapi import build_openapi
+from app.api.replies import reply_of_answer
+from app.api.retries import AnsweredBefore
 from app.api.routes import (
     architectures,
     artifacts,
@@ -93,6 +95,7 @@ def make_application(lifespan: Callable[[FastAPI], Any]) -> FastAPI:
         strict_content_type=False,  # JsonRoute has judged the Content-Type by then
         exception_handlers={
             LabError: _answer_lab_error,
+            AnsweredBefore: _answer_again,
             RequestValidationError: _answer_validation_error,
             HTTPException: _answer_http_exception,
             Exception: _answer_unexpected,
@@ -116,6 +119,10 @@ async def _answer_lab_error(request: Request, error: LabError) -> Response:
     response = Response(reply.body, reply.status)
     response.raw_headers = list(reply.headers)
     return response
+
+
+async def _answer_again(_: Request, earlier: AnsweredBefore) -> Response:
+    return reply_of_answer(earlier.answer)
 
 
 async def _answer_validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -14,7 +14,8 @@ from app.api.paging import (
     Page,
     read_token,
 )
-from app.api.preconditions import is_any, read_idempotency_key, read_if_match, retry_of
+from app.api.preconditions import is_any, read_if_match
+from app.api.retries import take_retry
 from app.services.idempotency import Retry
 from app.services.lab import Lab
 
@@ -75,6 +76,7 @@ IfThereDep = Annotated[bool, Depends(get_if_there)]  # `If-Match: *`, for what a
 
 
 async def get_retry(
+    lab: LabDep,
     request: Request,
     idempotency_key: Annotated[
         str | SkipJsonSchema[None],
@@ -84,11 +86,10 @@ async def get_retry(
         ),
     ] = None,
 ) -> Retry | None:
-    """Makes the digest that tells one request from another: of method, path and body."""
-    key = read_idempotency_key(idempotency_key)
-    if key is None:
+    """Raises: AnsweredBefore."""
+    if idempotency_key is None:
         return None
-    return retry_of(key, request.method, request.url.path, await request.body())
+    return await take_retry(lab, request.scope, idempotency_key, await request.body())
 
 
 RetryDep = Annotated[Retry | None, Depends(get_retry)]

@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Retry:
-    """A request that may have been sent before: its key, and a digest of its method, path and body."""
+    """A request that may have been sent before: its key, and a digest of its method, path, query and body."""
 
     key: str
     request_digest: str
@@ -63,7 +63,7 @@ async def answer_once(lab: Lab, retry: Retry | None, prepare: Callable[[], Await
         write = await prepare()
         return await in_thread(lambda: _commit(lab, write))
     with _in_flight(lab, retry):
-        earlier = await in_thread(lambda: _find(lab, retry))
+        earlier = await find_earlier(lab, retry)
         if earlier is not None:
             return earlier
         try:
@@ -71,10 +71,15 @@ async def answer_once(lab: Lab, retry: Retry | None, prepare: Callable[[], Await
             return await in_thread(lambda: _commit(lab, write, retry))
         except (LabError, _CameSecond):
             # On another replica the first request may have ended between our look and our write.
-            earlier = await in_thread(lambda: _find(lab, retry))
+            earlier = await find_earlier(lab, retry)
             if earlier is None:
                 raise
             return earlier
+
+
+async def find_earlier(lab: Lab, retry: Retry) -> Answer | None:
+    """What the first request with this key was answered, if it was. Raises: Unprocessable `idempotency-key-reused`."""
+    return await in_thread(lambda: _find(lab, retry))
 
 
 @contextmanager

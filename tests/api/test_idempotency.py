@@ -5,11 +5,16 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import torch
+from safetensors.torch import save
 
 from app.messages import BuildNetwork
 from tests.api.fake_pool import FakePool, faked_service
 from tests.api.problem import check_problem
+from tests.laboratory import create
+from tests.training.runs import wait
 
+SAFETENSORS = "application/vnd.safetensors"
 ROUTES = {
     "/v1/networks": lambda name: {"name": name, "architecture": "Linear(2, 3)"},
     "/v1/blocks": lambda name: {"name": name, "definition": {"inputs": ["x"], "forward": "return x"}},
@@ -61,6 +66,49 @@ def test_a_key_belongs_to_one_address(service, fresh_name):
     assert service.post("/v1/networks", json=ROUTES["/v1/networks"](fresh_name()), headers=key).status_code == 201
     response = service.post("/v1/blocks", json=ROUTES["/v1/blocks"](fresh_name("B")), headers=key)
     check_problem(response, 422, "idempotency-key-reused")
+
+
+def test_a_key_counts_for_the_query_too(service, fresh_name):
+    name, key = fresh_name(), {"Idempotency-Key": str(uuid4()), "Content-Type": SAFETENSORS}
+    create(service, name, "Linear(2, 3)", seed=7)
+    body = save({"input": torch.ones(1, 2), "targets.y": torch.ones(1, 3)})
+    address = f"/v1/networks/{name}/backward"
+    first = service.post(address, params={"loss": "mse_loss(output, y)"}, content=body, headers=key)
+    assert first.status_code == 200, first.text
+    other = service.post(address, params={"loss": "l1_loss(output, y)"}, content=body, headers=key)
+    check_problem(other, 422, "idempotency-key-reused")
+
+
+def test_a_retry_is_answered_although_the_network_has_another_revision_or_name_by_now(service, fresh_name):
+    name, key = fresh_name(), {"Idempotency-Key": str(uuid4()), "If-Match": '"1"'}
+    create(service, name, "Linear(2, 3)", seed=7)
+    edit = {"edits": [{"index": ":", "value": 0}]}
+    first = service.patch(f"/v1/networks/{name}/parameters/bias", json=edit, headers=key)
+    assert first.status_code == 200
+    assert service.patch(f"/v1/networks/{name}/parameters/weight", json=edit).status_code == 200
+    assert service.patch(f"/v1/networks/{name}/parameters/bias", json=edit, headers=key).content == first.content
+    assert service.patch(f"/v1/networks/{name}", json={"name": fresh_name()}).status_code == 200
+    assert service.patch(f"/v1/networks/{name}/parameters/bias", json=edit, headers=key).content == first.content
+
+
+def test_a_retry_of_a_training_or_of_a_later_forward_is_answered_although_the_head_has_moved(service, fresh_name):
+    name = fresh_name()
+    create(service, name, "Linear(2, 1)", seed=7)
+    asked = {
+        "inputs": [[1, 2]], "targets": {"y": [[1]]}, "loss": "mse_loss(output, y)", "optimizer": "SGD(lr=0.1)",
+        "steps": 2,
+    }  # fmt: skip
+    key = {"Idempotency-Key": str(uuid4()), "If-Match": '"1"'}
+    first = service.post(f"/v1/networks/{name}/train", json=asked, headers=key)
+    assert first.status_code == 202
+    wait(service, first.headers["location"])
+    assert service.post(f"/v1/networks/{name}/train", json=asked, headers=key).content == first.content
+    later = {"Idempotency-Key": str(uuid4()), "Prefer": "respond-async"}
+    first = service.post(f"/v1/networks/{name}/forward", json={"inputs": [[1, 2]]}, headers=later)
+    assert first.status_code == 202
+    assert service.patch(f"/v1/networks/{name}", json={"name": fresh_name()}).status_code == 200
+    again = service.post(f"/v1/networks/{name}/forward", json={"inputs": [[1, 2]]}, headers=later)
+    assert again.content == first.content
 
 
 def test_a_request_that_failed_leaves_its_key_free(service, fresh_name):

@@ -16,15 +16,16 @@ from app.api.bodies import check_json_type, header, read_body
 from app.api.jobs import Later, answer_accepted, read_later
 from app.api.json_route import check_query_names
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
-from app.api.preconditions import etag_of, read_idempotency_key, read_if_match, retry_of
+from app.api.preconditions import etag_of, read_if_match
 from app.api.replies import reply_of_answer
+from app.api.retries import AnsweredBefore, take_retry
 from app.errors import Malformed, Place, Unprocessable
 from app.messages import Encoded, Mode
 from app.services.forward import forward
 from app.services.forward_later import LaterForward
 from app.services.idempotency import Answer
 from app.services.jobs import JobRequest, accept_job
-from app.services.lab import Lab, in_thread
+from app.services.lab import Lab
 from app.services.references import find_reference
 
 OFFERED = (JSON, SAFETENSORS, NPY, NPZ, PT)
@@ -99,10 +100,11 @@ def _ask(scope: Scope, content_type: str, accept: str, options: _Options) -> Lat
 
 
 async def _accept(scope: Scope, lab: Lab, name: str, asked: LaterForward, body: bytes, later: Later) -> Answer:
-    """Makes a job of the request. Its key counts for the query as well: what a binary body cannot say stands there."""
-    key = read_idempotency_key(header(scope["headers"], b"idempotency-key"))
-    target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
-    retry = None if key is None else await in_thread(lambda: retry_of(key, "POST", target, body))
+    """Makes a job of the request."""
+    try:
+        retry = await take_retry(lab, scope, header(scope["headers"], b"idempotency-key"), body)
+    except AnsweredBefore as earlier:
+        return earlier.answer
     wanted = JobRequest("forward", asked, await find_reference(lab, name), name, later.priority, body=body)
     return await accept_job(lab, wanted, retry, answer_accepted)
 

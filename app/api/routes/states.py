@@ -11,8 +11,9 @@ from app.api.documentation import SAVES_AS, accepted, binary_contents, ok, probl
 from app.api.jobs import LaterDep, answer_accepted
 from app.api.json_route import JsonRoute
 from app.api.negotiation import JSON, NPZ, PT, SAFETENSORS, choose
-from app.api.preconditions import etag_of, read_idempotency_key, retry_of
+from app.api.preconditions import etag_of, read_idempotency_key
 from app.api.replies import reply_of_answer, reply_of_encoded
+from app.api.retries import take_retry
 from app.api.schemas.states import LoadedState
 from app.api.schemas.tensors import Tensor
 from app.api.streams import StreamedFile, stream_body
@@ -140,7 +141,7 @@ async def put(
     """As `net.load_state_dict(file)`: takes safetensors, `.pt`, `.npz`, JSON, or `{"artifact": name}`, and makes one
     revision. Shapes and dtypes must be the network's. A tied parameter may be given under one of its names or under
     all of them, but with one value."""
-    key = read_idempotency_key(idempotency_key)
+    read_idempotency_key(idempotency_key)  # before a large body comes
     format_name = format_of_body(header(request.scope["headers"], b"content-type") or "")
     if format_name == "npy":
         raise UnsupportedMedia("A .npy file holds one tensor without a name; send safetensors, .pt, .npz or JSON.")
@@ -154,16 +155,12 @@ async def put(
         asked = LaterState(target.prefix, strict, detail, received.left_out, if_match)
         manifest = await keep_received(lab, target, received, asked)
         wanted = JobRequest("state_dict", asked, target.network, name, later.priority, manifests={TENSORS: manifest})
-        retry = None if key is None else retry_of(key, "PUT", _target_of(request), bytes.fromhex(manifest))
+        retry = await take_retry(lab, request.scope, idempotency_key, bytes.fromhex(manifest))
         return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
     answer = await load_state(
         lab, name, target, received, strict=strict, if_match=if_match, detail=detail, render=render
     )
     return reply_of_answer(answer)
-
-
-def _target_of(request: Request) -> str:
-    return f"{request.url.path}?{request.url.query}"
 
 
 def render(loaded: Loaded) -> Answer:
