@@ -54,7 +54,7 @@ class JsonRoute(APIRoute):
         may_be_empty = self.body_field is not None and not self.body_field.field_info.is_required()
 
         async def handle_strictly(request: Request) -> Response:
-            check_query_names(request.query_params, known)
+            check_query(request.query_params.multi_items(), known)
             if takes_body:
                 request = await _with_json(request, body_limit(request.state.lab.settings), may_be_empty=may_be_empty)
             return await handle(request)
@@ -77,7 +77,7 @@ class BytesRoute(APIRoute):
         }
 
         async def handle_bytes(request: Request) -> Response:
-            check_query_names(request.query_params, known)
+            check_query(request.query_params.multi_items(), known)
             settings = request.state.lab.settings
             headers = request.scope["headers"]
             limit_bytes = settings.json_body_bytes if content_type_of(request) == JSON else settings.body_bytes
@@ -110,9 +110,16 @@ def _place_of(field_info: object) -> object:
     return getattr(field_info, "in_", None)
 
 
-def check_query_names(names: Iterable[str], known: Collection[str]) -> None:
-    """Refuses query parameters that the operation does not have: a typing slip must not be passed over in silence."""
-    unknown = [name for name in names if name not in known]
+def check_query(items: Iterable[tuple[str, str]], known: Collection[str]) -> None:
+    """Refuses query parameters that the operation does not have: a typing slip must not be passed over in silence; and
+    a value with a NUL in it, which no name has and PostgreSQL takes in no text."""
+    unknown: list[str] = []
+    for name, value in items:
+        if name not in known:
+            unknown.append(name)
+        elif "\0" in value:
+            message = f"The query parameter `{name}` holds a NUL character."
+            raise Unprocessable(message, code="invalid-request", places=[Place("", message)])
     if not unknown:
         return
     shown = unknown[0][:QUERY_SHOWN]

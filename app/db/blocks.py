@@ -47,11 +47,18 @@ def insert(connection: sa.Connection, workspace: str, name: str, definition: byt
     return _row(row)
 
 
-def find(connection: sa.Connection, workspace: str, name: str, *, lock: bool = False) -> BlockRow | None:
-    """Finds a block; with `lock` nobody else changes it before this transaction ends."""
-    statement = sa.select(*_ROW).where(_is(workspace, name))
-    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
+def find(connection: sa.Connection, workspace: str, name: str) -> BlockRow | None:
+    """Finds a block."""
+    row = connection.execute(sa.select(*_ROW).where(_is(workspace, name))).mappings().one_or_none()
     return None if row is None else _row(row)
+
+
+def lock_library(connection: sa.Connection, workspace: str) -> None:
+    """Lets nobody else change the workspace's library before this transaction ends: which block may go, and which may
+    use which, depends on all of them. On SQLite there is never more than one who writes."""
+    if connection.dialect.name == "postgresql":
+        of_library = sa.func.pg_advisory_xact_lock(sa.func.hashtext("blocks"), sa.func.hashtext(workspace))
+        connection.execute(sa.select(of_library))
 
 
 def list_page(

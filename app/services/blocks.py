@@ -43,6 +43,7 @@ async def create_block(
         text, uses = await _check(lab, name, definition)
 
         def write(connection: Connection) -> Answer:
+            blocks.lock_library(connection, lab.workspace)
             _check_uses(lab, connection, name, uses)
             return render(blocks.insert(connection, lab.workspace, name, text, uses))
 
@@ -62,7 +63,8 @@ async def replace_block(
 
     def write() -> Replaced:
         with lab.database.transaction() as connection:
-            row = blocks.find(connection, lab.workspace, name, lock=True)
+            blocks.lock_library(connection, lab.workspace)
+            row = blocks.find(connection, lab.workspace, name)
             check_there(row, name, if_there=if_there)
             _check_match(name, row, if_match)
             _check_uses(lab, connection, name, uses)
@@ -95,7 +97,8 @@ async def delete_block(lab: Lab, name: str, if_match: frozenset[str] | None) -> 
 
 def _delete(lab: Lab, name: str, if_match: frozenset[str] | None) -> None:
     with lab.database.transaction() as connection:
-        row = blocks.find(connection, lab.workspace, name, lock=True) if is_name(name) else None
+        blocks.lock_library(connection, lab.workspace)
+        row = blocks.find(connection, lab.workspace, name) if is_name(name) else None
         if row is None:
             raise _no_block(name)
         _check_match(name, row, if_match)

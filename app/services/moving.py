@@ -25,7 +25,7 @@ async def place_network(
     check_match(name, network.revision, if_match)
     found = await choose_device(lab, device, fallback=fallback, pointer="/device")
     await lab.pool.submit(LoadNetwork(msgspec.structs.replace(network, device=found)), device=found)
-    row = await in_thread(partial(change_row, lab, name, {"device": found}, if_match))
+    row = await in_thread(partial(change_row, lab, name, {"device": found}, if_match, network_id=network.network_id))
     if network.device != found:
         release(lab, network.device, network_ids=[network.network_id])
     return row

@@ -235,6 +235,7 @@ async def change_network(
     Raises: NotFound, Stale, Conflict `name-taken`; Unprocessable `not-row-wise` for a network that may not batch.
     """
     changes: dict[str, Any] = {}
+    proven: str | None = None
     if new_name is not None and new_name != name:
         changes["name"] = check_name(new_name)
     if labels is not None:
@@ -244,17 +245,29 @@ async def change_network(
     if batching is not None:
         wanted = batching.batching
         if wanted is not None:
-            row = await find_network(lab, name)
-            expect(await lab.pool.submit(ProveRowWise(row.id)), RowWise)
+            proven = (await find_network(lab, name)).id
+            expect(await lab.pool.submit(ProveRowWise(proven)), RowWise)
         changes["batch_size"] = None if wanted is None else wanted.max_size
         changes["batch_wait_ms"] = None if wanted is None else wanted.max_wait_ms
-    return await in_thread(partial(change_row, lab, name, changes, if_match))
+    return await in_thread(partial(change_row, lab, name, changes, if_match, network_id=proven))
 
 
-def change_row(lab: Lab, name: str, changes: Mapping[str, Any], if_match: frozenset[str] | None) -> NetworkRow:
-    """Changes a network's row in a transaction of its own. Raises: NotFound, Stale, Conflict `name-taken`."""
+def change_row(
+    lab: Lab,
+    name: str,
+    changes: Mapping[str, Any],
+    if_match: frozenset[str] | None,
+    *,
+    network_id: str | None = None,
+) -> NetworkRow:
+    """Changes a network's row in a transaction of its own, if it is still `network_id` that has the name.
+
+    Raises: NotFound, Stale, Conflict `name-taken`.
+    """
     with lab.database.transaction() as connection:
         row = locked(lab, connection, name, if_match)
+        if network_id not in (None, row.id):
+            raise Stale(f"Another network was given the name {name!r} meanwhile.")
         changed = {field: value for field, value in changes.items() if getattr(row, field) != value}
         if not changed:
             return row

@@ -81,8 +81,10 @@ async def restore_revision(
 ) -> Answer:
     """Makes a new revision that holds what revision `number` held. Raises: NotFound, Stale."""
 
-    async def work(_: NetworkRef) -> Change:
-        found = (await find_revision(lab, name, number)).row
+    async def work(head: NetworkRef) -> Change:
+        found = await look_up(lab, partial(revisions.find, network_id=head.network_id, number=number))
+        if found is None:
+            raise no_revision(name, number, head.revision)
         return Change(
             found.manifest,
             "restore",

@@ -9,7 +9,8 @@ import asyncio
 import errno
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -228,28 +229,39 @@ class _Spool:
     """A temporary file that a body waits in until a worker has read it."""
 
     def __init__(self, folder: Path | None) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix="model-lab-", dir=folder)
+        with _telling_of_a_full_disk():
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix="model-lab-", dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(descriptor, "wb")
 
     def feed(self, data: bytes | bytearray) -> None:
-        try:
+        with _telling_of_a_full_disk():
             self._file.write(data)
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                raise StorageFull("There is no room left for the upload; what is stored can still be read.") from None
-            raise
 
     def finish(self) -> int:
+        with _telling_of_a_full_disk():
+            self._file.flush()
         size = self._file.tell()
         self._file.close()
         return size
 
     def remove(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling_of_a_full_disk() -> Iterator[None]:
+    """Raises: StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull("There is no room left for the upload; what is stored can still be read.") from None
+        raise
 
 
 def as_kind(received: Received, wanted: Kind | None) -> Received:

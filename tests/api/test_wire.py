@@ -158,6 +158,19 @@ def test_a_query_value_of_the_wrong_kind_is_named(service, query):
     assert "original" in problem["detail"]
 
 
+@pytest.mark.parametrize("path", ["jobs?kind=%00", "jobs?network=a%00b", "networks/x/state_dict?prefix=%00"])
+def test_a_query_value_with_a_nul_is_refused(service, path):
+    assert "NUL" in check_problem(service.get(f"/v1/{path}"), 422, "invalid-request")["detail"]
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, 10**30])
+def test_a_revision_that_no_database_counts_to_is_refused(service, fresh_name, number):
+    name = fresh_name()
+    assert service.post("/v1/networks", json={"name": name, "architecture": "Linear(1, 1)"}).status_code == 201
+    response = service.get(f"/v1/networks/{name}/state_dict", params={"revision": number})
+    check_problem(response, 422, "invalid-request")
+
+
 def test_at_most_twenty_errors_are_told_and_the_rest_is_counted(service):
     body = {"architecture": "Linear(1, 1)", "input_shapes": ["x"] * 32}
     problem = check_problem(service.post("/v1/architectures/check", json=body), 422, "invalid-request")

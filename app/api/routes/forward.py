@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.bodies import check_json_type, header, read_body
 from app.api.jobs import Later, answer_accepted, read_later
-from app.api.json_route import check_query_names
+from app.api.json_route import check_query
 from app.api.negotiation import JSON, NPY, NPZ, PT, SAFETENSORS, choose
 from app.api.preconditions import etag_of, read_if_match
 from app.api.replies import reply_of_answer
@@ -137,7 +137,7 @@ def _read_options(query: bytes) -> _Options:
         values = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
     except ValueError as error:
         raise Malformed("The query string is not percent-encoded UTF-8.") from error
-    check_query_names(values, _Options._fields)
+    check_query(((name, value) for name, each in values.items() for value in each), _Options._fields)
     mode = values.get("mode", ["eval"])[-1]
     if mode != "eval" and mode != "train":  # mypy narrows this, not `in`
         raise _wrong("mode", "is `eval` or `train`")

@@ -70,7 +70,9 @@ async def get(
     name: NetworkName,
     request: Request,
     prefix: PrefixQuery = None,
-    revision: Annotated[int | SkipJsonSchema[None], Query(ge=1, description="As it was at this revision.")] = None,
+    revision: Annotated[
+        int | SkipJsonSchema[None], Query(ge=1, le=2**53, description="As it was at this revision.")
+    ] = None,
     format_name: FormatQuery = None,
     accept: AcceptHeader = None,
 ) -> Response:
