@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 from app.db.engine import Database, normalise_url
-from app.db.sqlite import BUSY_SECONDS, Watch
+from app.db.sqlite import Watch
 
+BUSY_SECONDS = 0.1  # how long a file that somebody has for himself is waited for: all others wait with whoever asks
 MOMENT_SECONDS = 1.0  # how much older than the last commit an answer may be on PostgreSQL
 
 

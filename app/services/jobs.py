@@ -197,6 +197,8 @@ async def find_result(lab: Lab, job_id: str) -> JobResult:
             return body, None if body is not None else jobs.find_manifests(connection, row.number).get("result")
 
     body, manifest = await in_thread(read)
+    if body is None and manifest is None:
+        raise _no_job(job_id)  # deleted a moment ago
     return JobResult(row.result_status or 200, row.result_headers or [], body, manifest)
 
 
