@@ -6,10 +6,11 @@ What is worth keeping goes into `benchmarks/RESULTS.md` with the date and the ma
 import sys
 from collections.abc import Callable
 
-from benchmarks import create, edits, files, forward, jobs, language, many, training
+from benchmarks import batching, create, edits, files, forward, jobs, language, many, training
 
 MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
     "forward": forward.measure,
+    "batching": batching.measure,
     "create": create.measure,
     "jobs": jobs.measure,
     "language": language.measure,

@@ -1,4 +1,4 @@
-"""A small closed-loop HTTP load generator: N keep-alive connections, one fixed request, replies of one fixed size.
+"""A small closed-loop HTTP load generator: N keep-alive connections, each with one fixed request.
 
 It costs about 15 µs of CPU a request, the same for every target, so ratios between targets of one run mean something.
 """
@@ -6,7 +6,9 @@ It costs about 15 µs of CPU a request, the same for every target, so ratios bet
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 
@@ -77,13 +79,14 @@ class _Client(asyncio.Protocol):
             self.closed.set_result(None)
 
 
-async def _drive(host: str, port: int, request: bytes, clients: int, seconds: float) -> Load:
+async def _drive(host: str, port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     start = time.perf_counter()
     protocols = []
-    for _ in range(clients):
-        _, protocol = await loop.create_connection(lambda: _Client(request, latencies, start + seconds), host, port)
+    for number in range(clients):
+        request = requests[number % len(requests)]
+        _, protocol = await loop.create_connection(partial(_Client, request, latencies, start + seconds), host, port)
         protocols.append(protocol)
     await asyncio.gather(*(protocol.closed for protocol in protocols))
     elapsed = time.perf_counter() - start
@@ -97,8 +100,8 @@ async def _drive(host: str, port: int, request: bytes, clients: int, seconds: fl
     )
 
 
-def drive(host: str, port: int, request: bytes, *, clients: int, seconds: float) -> Load:
-    """Sends `request` over `clients` connections for `seconds` and says how it went."""
+def drive(host: str, port: int, *requests: bytes, clients: int, seconds: float) -> Load:
+    """Sends requests over `clients` connections, the same one on each again and again, and says how it went."""
     import uvloop
 
-    return uvloop.run(_drive(host, port, request, clients, seconds))
+    return uvloop.run(_drive(host, port, requests, clients, seconds))
