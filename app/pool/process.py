@@ -106,14 +106,17 @@ class WorkerProcess(asyncio.Protocol):
         self._owner = owner
         self.send(0, start)
 
-    def send(self, sequence: int, message: Task | Start) -> None:
-        """Puts a message on its way; does nothing when the worker has gone (its owner is told of its death)."""
+    def send(self, sequence: int, message: Task | Start, *, at_once: bool = True) -> None:
+        """Puts a message on its way; does nothing when the worker has gone (its owner is told of its death).
+
+        With `at_once` it goes now; else together with others when the loop has nothing else to do.
+        """
         if self._transport is None:
             return
         data = frame(sequence, message)
         sent = 0
-        if self._socket is not None and self._transport.get_write_buffer_size() == 0:
-            with contextlib.suppress(OSError):  # at once: the transport waits until the loop has nothing else to do
+        if at_once and self._socket is not None and self._transport.get_write_buffer_size() == 0:
+            with contextlib.suppress(OSError):
                 sent = self._socket.send(data, socket.MSG_DONTWAIT)
         if sent < len(data):
             self._transport.write(data[sent:] if sent else data)

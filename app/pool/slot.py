@@ -171,7 +171,8 @@ class Slot:
             pending = self._waiting.popleft()
             assert self._process is not None
             try:
-                self._process.send(self._sequence + 1, pending.task)
+                # Whoever comes first is sent at once, those behind it together: each sending is a system call.
+                self._process.send(self._sequence + 1, pending.task, at_once=not self._held)
             except Exception as error:  # noqa: BLE001  # a task that cannot be written is its sender's trouble alone
                 _fail(pending, error)
                 continue
