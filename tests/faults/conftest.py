@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.databases import PostgresqlServer, running_postgresql
 from tests.faults.forge import Forge, running_forge
 
 
@@ -12,3 +13,10 @@ def forge() -> Iterator[Forge]:
     """Starts services in a fraction of a second."""
     with running_forge() as forge:
         yield forge
+
+
+@pytest.fixture(scope="session")
+def breakable_server() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server that no other test uses, as it is to be frozen, to crash and to find its disk full."""
+    with running_postgresql() as server:
+        yield server

@@ -16,8 +16,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from app.db.sqlite import LOOK_SECONDS
 from tests.chapter.nets import create
-from tests.databases import PostgresqlServer, running_postgresql
+from tests.databases import PostgresqlServer
 from tests.faults.conditions import PATIENCE_SECONDS, eventually
 from tests.faults.forge import Forge
 from tests.service import Service
@@ -61,15 +62,10 @@ BIG = 16 * 2**20  # numbers of a file that is on its way when the database goes
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    """A server of this file's own, as it is to be frozen and to crash."""
-    with running_postgresql() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def service(forge: Forge, server: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    env = {"MODEL_LAB_DATABASE_URL": server.fresh(), "MODEL_LAB_DEVICES": "cpu:0"}
+def service(
+    forge: Forge, breakable_server: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    env = {"MODEL_LAB_DATABASE_URL": breakable_server.fresh(), "MODEL_LAB_DEVICES": "cpu:0"}
     with forge.start(tmp_path_factory.mktemp("away"), env=env) as service, service.client() as client:
         prepare(client)
         yield service
@@ -136,11 +132,11 @@ def assert_healed(service: Service) -> None:
 
 @pytest.mark.parametrize("how", ["frozen", "crashed"])
 def test_everything_that_needs_the_database_says_that_it_is_away(
-    server: PostgresqlServer, service: Service, how: str
+    breakable_server: PostgresqlServer, service: Service, how: str
 ) -> None:
     with service.client() as client:
         revision = client.get(NET).json()["revision"]
-        with getattr(server, how)(), Pulse(service.base_url) as pulse:
+        with getattr(breakable_server, how)(), Pulse(service.base_url) as pulse:
             for reply in ask_all(service, [*READS, *WRITES]):
                 assert_away(reply)
             reply = client.get("/readyz")
@@ -155,7 +151,7 @@ def test_everything_that_needs_the_database_says_that_it_is_away(
         assert client.get(NET).json()["revision"] >= revision
 
 
-def test_a_download_that_loses_its_database_breaks_off(server: PostgresqlServer, service: Service) -> None:
+def test_a_download_that_loses_its_database_breaks_off(breakable_server: PostgresqlServer, service: Service) -> None:
     tensor = torch.arange(BIG, dtype=torch.int32)
     with service.client() as client:
         media, body = {"content-type": "application/vnd.safetensors"}, safetensors.torch.save({"t": tensor})
@@ -165,7 +161,7 @@ def test_a_download_that_loses_its_database_breaks_off(server: PostgresqlServer,
                 assert reply.status_code == 200
                 pieces = reply.iter_raw()
                 next(pieces)
-                with server.crashed(), pytest.raises(httpx.RemoteProtocolError):
+                with breakable_server.crashed(), pytest.raises(httpx.RemoteProtocolError):
                     for _ in pieces:
                         pass
             eventually(lambda: client.get("/readyz").status_code == 200, "the service is ready again")
@@ -173,7 +169,9 @@ def test_a_download_that_loses_its_database_breaks_off(server: PostgresqlServer,
         assert torch.equal(whole["t"], tensor)
 
 
-def test_an_upload_that_loses_its_database_changes_nothing(server: PostgresqlServer, service: Service) -> None:
+def test_an_upload_that_loses_its_database_changes_nothing(
+    breakable_server: PostgresqlServer, service: Service
+) -> None:
     media = {"content-type": "application/vnd.safetensors"}
     with service.client() as client:
         path = create(client, "wide", "Linear(1000, 4000)")
@@ -185,7 +183,7 @@ def test_an_upload_that_loses_its_database_changes_nothing(server: PostgresqlSer
 
             def sent_while_it_crashes() -> Iterator[bytes]:
                 yield body[:9_000_000]
-                stack.enter_context(server.crashed())
+                stack.enter_context(breakable_server.crashed())
                 yield body[9_000_000:]
 
             assert_away(client.put(f"{path}/state_dict", content=sent_while_it_crashes(), headers=media))
@@ -217,4 +215,23 @@ def test_an_sqlite_file_that_another_process_holds_is_read_and_its_writers_are_t
                     assert_away(reply)
             assert set(pulse.told) == {200}
             holder.execute("ROLLBACK")
+        assert_healed(service)
+
+
+def test_an_sqlite_file_that_is_moved_away_is_away_and_comes_back(
+    forge: Forge, tmp_path: Path, sqlite_url: str
+) -> None:
+    """Connections to it would go on to work, and what they write would be lost."""
+    env = {"MODEL_LAB_DATABASE_URL": sqlite_url, "MODEL_LAB_DEVICES": "cpu:0"}
+    place = Path(sqlite_url.removeprefix("sqlite:///"))
+    with forge.start(tmp_path, env=env) as service, service.client() as client:
+        prepare(client)
+        away = place.rename(place.with_suffix(".away"))
+        for reply in ask_all(service, WRITES):
+            assert_away(reply)
+        time.sleep(LOOK_SECONDS)  # so long a head may still be known
+        for reply in ask_all(service, READS):
+            assert_away(reply)
+        assert not place.exists()
+        away.rename(place)
         assert_healed(service)

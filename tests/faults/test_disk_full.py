@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 
 from tests.chapter.nets import create
-from tests.databases import PostgresqlServer, running_postgresql
+from tests.databases import PostgresqlServer
 from tests.faults.conditions import create as create_wide
 from tests.faults.conditions import forward, gives, numbers
 from tests.faults.forge import Forge
@@ -215,18 +215,12 @@ def test_a_limit_on_the_size_of_files_is_met_like_a_full_disk(forge: Forge, tmp_
         check_writes(client)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    with running_postgresql() as server:
-        yield server
-
-
 def test_a_full_disk_of_postgresql_refuses_writes_and_reads_go_on_until_there_is_room(
-    forge: Forge, tmp_path: Path, server: PostgresqlServer
+    forge: Forge, tmp_path: Path, breakable_server: PostgresqlServer
 ) -> None:
     place = Path(tempfile.mkdtemp(prefix="pg-disk-"))  # where the server's own user may go
     place.rmdir()
-    with mounted(place) as disk, server.database_in(disk.place) as url:
+    with mounted(place) as disk, breakable_server.database_in(disk.place) as url:
         env = {"MODEL_LAB_DATABASE_URL": url, "MODEL_LAB_DEVICES": "cpu:0"}
         with forge.start(tmp_path, env=env) as service, service.client() as client:
             prepare(client)
