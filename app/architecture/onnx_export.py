@@ -8,18 +8,21 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from app.architecture.failures import describe_failure
 from app.architecture.inputs import match_inputs
 from app.architecture.onnx_file import forget_origins, name_sizes, name_values
 from app.architecture.outputs import name_outputs
 from app.errors import LabError, Unprocessable, in_place
+from app.language.errors import LanguageError
 from app.language.failures import place_of
 from app.language.running import running
 from app.settings import Limits
@@ -29,10 +32,14 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**31 - 2**20  # what protobuf holds in one message
 CODE = "not-exportable"
+CPU = torch.device("cpu")
+DATA: Any = vars(torch._C.TensorBase)["data"].__get__  # noqa: SLF001  # as the mode is told of it
 TALKATIVE = ("torch", "onnxscript", "onnx_ir")
 _NO_OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 _VALUES = re.compile(r"data-dependent|DataDependent|unbacked|u\d+\b")
 EXPORT_FAILURES = (
+    LabError,
+    LanguageError,
     RuntimeError,
     ValueError,
     TypeError,
@@ -43,18 +50,39 @@ EXPORT_FAILURES = (
 )
 
 
+class _Detached(TorchFunctionMode):
+    """`x.data` as `x.detach()`, which is the same to a forward, and which the exporter can follow."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == DATA:
+            return args[0].detach()
+        return func(*args, **kwargs or {})
+
+
 class Exported(nn.Module):
-    """What is exported: inputs by position, outputs in a row. Remembers the names of the outputs."""
+    """What is exported: inputs by position, outputs in a row. Remembers the names of the outputs.
+
+    The exporter writes and runs Python with the names of modules and parameters in it, so it is shown none of the
+    user's: the network is called from outside, with values that are numbered.
+    """
 
     def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        self.net = net
         self.names = tuple(names)
         self.outputs: tuple[str, ...] = ()
+        state = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        self.values = {name: f"value_{number}" for number, name in enumerate(state)}
+        for name, value in state.items():
+            self.register_buffer(self.values[name], value.detach())
+        self._net: Callable[[], nn.Module] = lambda: net  # not a child, so that nothing of it is seen
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        args, kwargs = match_inputs(self.net, dict(zip(self.names, tensors, strict=True)))
-        named = name_outputs(self.net(*args, **kwargs), device=None, dtype=None)
+        net = self._net()
+        args, kwargs = match_inputs(net, dict(zip(self.names, tensors, strict=True)))
+        state = {name: getattr(self, number) for name, number in self.values.items()}
+        with _Detached():
+            result = functional_call(net, state, args, kwargs)
+        named = name_outputs(result, device=None, dtype=None)
         self.outputs = tuple(named)
         return tuple(named.values())
 
@@ -76,14 +104,16 @@ def export_onnx(
     wrapped = Exported(net, list(inputs)).eval()
     examples = {name: _example(value, dynamic=dynamic) for name, value in inputs.items()}
     try:
-        with torch.no_grad(), running(device=torch.device("cpu"), dtype=dtype, limits=limits):
+        with torch.no_grad(), running(device=CPU, dtype=dtype, limits=limits):
             wrapped(*examples.values())  # what is wrong with the inputs is told by the network itself
-            model = _convert(wrapped, tuple(examples.values()), dynamic=dynamic)
-    except LabError:
-        raise
     except EXPORT_FAILURES as error:
-        raise _refusal(net, error, inputs) from error
-    name_values(model, list(examples), wrapped.outputs)
+        raise describe_failure(net, error, inputs) from error
+    try:
+        with torch.no_grad(), running(device=CPU, dtype=dtype, limits=limits):
+            model = _convert(wrapped, tuple(examples.values()), dynamic=dynamic)
+    except EXPORT_FAILURES as error:
+        raise _refusal(net, error, dynamic=dynamic) from error
+    name_values(model, list(examples), wrapped.outputs, {number: name for name, number in wrapped.values.items()})
     name_sizes(model)
     forget_origins(model)
     return model
@@ -101,7 +131,7 @@ def _convert(wrapped: Exported, examples: tuple[Tensor, ...], *, dynamic: bool) 
     sizes: Any = None
     if dynamic:
         free = torch.export.Dim.AUTO
-        sizes = (tuple({0: free} if example.ndim else None for example in examples),)
+        sizes = (tuple({0: free} if example.ndim else None for example in examples),) if examples else None
     with _quiet():
         program = torch.export.export(wrapped, examples, dynamic_shapes=sizes, strict=False)
         exported = torch.onnx.export(program, (), dynamo=True, verbose=False, optimize=True)
@@ -128,7 +158,7 @@ def _quiet() -> Iterator[None]:
 # --- refusals ---
 
 
-def _refusal(net: nn.Module, error: Exception, inputs: Mapping[str, Tensor]) -> LabError:
+def _refusal(net: nn.Module, error: Exception, *, dynamic: bool) -> LabError:
     """Says why a network cannot be in ONNX: a decision by values, an operator that is missing, or PyTorch's words."""
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
@@ -143,10 +173,9 @@ def _refusal(net: nn.Module, error: Exception, inputs: Mapping[str, Tensor]) -> 
         return _not_exportable(
             f"what comes next depends on values{where}, and an ONNX graph is the same for all inputs"
         )
-    told = describe_failure(net, error, inputs)
-    if told.code in ("shape-mismatch", "limit-exceeded"):
-        return told
-    return _not_exportable(f"PyTorch's exporter gave up: {told.detail}")
+    detail = describe_failure(net, error, {}).detail.partition("\n")[0]  # what follows is for those who mend exporters
+    hint = "; with ?dynamic=false sizes are plain numbers to it" if dynamic else ""
+    return _not_exportable(f"PyTorch's exporter gave up: {detail}{hint}")
 
 
 def _not_exportable(message: str) -> Unprocessable:

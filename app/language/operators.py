@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import SymFloat, SymInt, Tensor, nn
 
 from app.language.errors import LanguageError, bad_arguments, limit_exceeded
 from app.language.running import current_limits
@@ -16,7 +16,8 @@ from app.language.running import current_limits
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 WALKABLE = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 NUMBERS = (int, float)
-OPERANDS = (int, float, Tensor)  # tuples, not int | float: a union is made anew at each use, and these are hot
+# Tuples, not int | float: a union is made anew at each use, and these are hot. An export has sizes that may be any.
+OPERANDS: tuple[type[Any], ...] = (int, float, Tensor, SymInt, SymFloat)
 SEQUENCES = (list, tuple)
 FLAT = frozenset({Tensor, int, float, bool, type(None), str})
 
@@ -31,7 +32,14 @@ def kind_of(value: object) -> str:
         return "None"
     if isinstance(value, tuple):
         return "a tuple"
-    words = {bool: "a truth value", int: "a number", float: "a number", str: "a text", list: "a list"}
+    words = {
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        SymInt: "a size that may be any",
+    }
     return words.get(type(value), f"a {type(value).__name__}")
 
 

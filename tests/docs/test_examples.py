@@ -85,7 +85,7 @@ def paste(page: Path, service: Service) -> None:
     for example in examples:
         command = example.text.replace(README_ADDRESS, service.base_url)
         command = command.replace("curl -s", "curl -s -w '\\n%{http_code}'", 1)
-        done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=180, check=True)
         body, _, status = done.stdout.rpartition("\n")
         if example.problem is None:
             assert status in ("200", "201", "202", "204", "206"), f"{example.place}: {body}"
