@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test soak test-compose lint format format-kept bench clean
+.PHONY: install run test soak test-compose lint format format-kept picture bench clean
 
 install: $(VENV)/.installed
 
@@ -43,6 +43,10 @@ format: install
 # Once for a release whose tables changed: keeps a database of it, so that later versions are tested to read it.
 format-kept: install
 	$(BIN)/python -m tests.formats.write
+
+# The picture of the lab in the README, taken by Chromium of a service with some networks in it.
+picture: install
+	$(BIN)/python -m tests.pages.demonstration
 
 bench: install
 	$(BIN)/python -m benchmarks

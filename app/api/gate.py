@@ -16,7 +16,7 @@ from app.errors import Unauthorized
 from app.services.access import Access
 from app.services.lab import Lab, require
 
-OPEN = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+OPEN = frozenset({"/", "/docs", "/lab", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 OPEN_BELOW = ("/static/", "/problems")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS_ONLY = re.compile(  # operations that change nothing although they are POSTs

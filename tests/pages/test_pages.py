@@ -3,6 +3,8 @@
 import re
 import subprocess
 
+import httpx
+
 
 def test_the_reference_shows_every_operation_without_the_internet(service, look):
     page = look(f"{service.base_url}/docs".replace("//docs", "/docs"))
@@ -23,10 +25,10 @@ def test_the_front_page_is_dressed_and_shows_where_to_begin(service, look):
 
 
 def test_everything_that_the_pages_name_is_served_here_and_for_good(service):
-    for path in ("/", "/docs"):
+    for path in ("/", "/docs", "/lab"):
         page = service.get(path, headers={"accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
-        named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        named = re.findall(r'(?:src|href)="([^"#][^"]*)"', page.text)
         assert named
         for address in named:
             assert address.startswith("/"), address
@@ -37,11 +39,9 @@ def test_everything_that_the_pages_name_is_served_here_and_for_good(service):
 
 
 def test_no_page_allows_a_script_from_elsewhere_or_inside_it(service):
-    for path in ("/", "/docs"):
+    for path in ("/", "/docs", "/lab"):
         page = service.get(path, headers={"accept": "text/html"})
-        policy = dict(
-            part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";") if part
-        )
+        policy = policy_of(page)
         assert policy["default-src"] == "'none'"
         assert policy["script-src"] == "'self'"
         assert policy["frame-ancestors"] == "'none'"
@@ -49,6 +49,11 @@ def test_no_page_allows_a_script_from_elsewhere_or_inside_it(service):
         assert not re.search(r"\son[a-z]+=", page.text)
         assert "http://" not in page.text.replace(str(service.base_url).rstrip("/"), "")
         assert "https://" not in page.text
+
+
+def policy_of(page: httpx.Response) -> dict[str, str]:
+    parts = page.headers["content-security-policy"].split(";")
+    return dict(part.strip().partition(" ")[::2] for part in parts)
 
 
 def test_the_front_page_is_json_for_a_program(service):

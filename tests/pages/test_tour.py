@@ -13,6 +13,7 @@ from playwright.sync_api import Locator
 
 from tests.service import start_service
 
+PATIENCE_SECONDS = 200.0  # the first export loads what writes ONNX, beside other tests
 METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -49,7 +50,8 @@ def filled_in(path: str, method: str, operation: dict[str, Any]) -> dict[str, An
 def test_the_first_examples_alone_work_on_a_fresh_service_in_reading_order(tmp_path):
     with start_service(tmp_path) as fresh, fresh.client() as client:
         for path, method, operation in operations(client.get("/openapi.json").json()):
-            reply: httpx.Response = client.request(**filled_in(path, method, operation))
+            sent = filled_in(path, method, operation)
+            reply: httpx.Response = client.request(**sent, timeout=PATIENCE_SECONDS)
             assert reply.is_success, (method, path, reply.text)
 
 
@@ -61,7 +63,7 @@ def press(tag: Locator, number: int) -> tuple[str, str, int, str]:
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
     status = operation.locator(".live-responses-table tbody .response-col_status").first
-    code = int(status.inner_text().split()[0])
+    code = int(status.inner_text(timeout=1000 * PATIENCE_SECONDS).split()[0])
     body = operation.locator(".live-responses-table tbody .response-col_description").first.inner_text()
     path = operation.locator(".opblock-summary-path").get_attribute("data-path") or ""
     method = operation.locator(".opblock-summary-method").inner_text().lower()
@@ -71,8 +73,8 @@ def press(tag: Locator, number: int) -> tuple[str, str, int, str]:
 
 @pytest.mark.timeout(600)  # a minute on a quiet machine
 def test_a_reader_takes_the_tour_by_pressing_try_it_out_and_execute_from_top_to_bottom(tmp_path, look):
-    with start_service(tmp_path) as fresh:
-        document = httpx.get(f"{fresh.base_url}/openapi.json").json()
+    with start_service(tmp_path) as fresh, fresh.client() as client:
+        document = client.get("/openapi.json").json()
         page = look(f"{fresh.base_url}/docs")
         page.wait_for_selector(".opblock")
         tags = page.locator(".opblock-tag-section")

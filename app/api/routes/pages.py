@@ -1,6 +1,7 @@
-"""Pages for people: the front page, the reference, and the files they are made of. Nothing comes from elsewhere.
+"""Pages for people: the front page, the lab, the reference, and the files they are made of, none from elsewhere.
 
-The reference is Swagger UI, kept in `app/api/static/`. Files are read once; their addresses carry a digest of their
+The reference is Swagger UI, kept in `app/api/static/`; the lab is `app/api/static/lab/`, modules that import each
+other by their plain names and so share one address. Files are read once; their addresses carry a digest of their
 content, so a browser may keep them for good. The content security policy allows no inline script.
 """
 
@@ -27,9 +28,29 @@ FILES = {
     "docs.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "lab/lab.css": "text/css; charset=utf-8",
+    **{
+        f"lab/{name}.js": "text/javascript; charset=utf-8"
+        for name in (
+            "api",
+            "devices",
+            "diagram",
+            "dom",
+            "events",
+            "jobs",
+            "key",
+            "main",
+            "network",
+            "networks",
+            "parameters",
+            "revisions",
+            "training",
+        )
+    },
 }
+LAB = "lab/"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' {inline}; img-src 'self' data:; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' {images}; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HOST = re.compile(r"[A-Za-z0-9.\-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:[0-9]{1,5})?")
@@ -37,14 +58,20 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @cache
-def read_static(name: str) -> tuple[bytes, str]:
-    """A file of the page and the digest of its content. Only names in `FILES` are ever read."""
-    content = (resources.files("app.api") / "static" / name).read_bytes()
-    return content, sha256(content).hexdigest()[:16]
+def read_static(name: str) -> bytes:
+    """A file of the pages. Only names in `FILES` are ever read."""
+    return resources.files("app.api").joinpath("static", *name.split("/")).read_bytes()
+
+
+@cache
+def digest_of(name: str) -> str:
+    """The digest of a file's content; of the lab's files, which name each other, that of all of them."""
+    together = [file for file in FILES if file.startswith(LAB)] if name.startswith(LAB) else [name]
+    return sha256(b"".join(map(read_static, together))).hexdigest()[:16]
 
 
 def address_of(name: str) -> str:
-    return f"/static/{read_static(name)[1]}/{name}"
+    return f"/static/{digest_of(name)}/{name}"
 
 
 @cache
@@ -56,10 +83,10 @@ def render_page(name: str) -> bytes:
     return text.encode()
 
 
-def _page(name: str, origin: str, *, inline_styles: bool) -> Response:
-    policy = POLICY.format(inline="'unsafe-inline'" if inline_styles else "").replace(" ;", ";")
+def _page(name: str, origin: str, *, styles: str = "", images: str = "data:") -> Response:
+    """A page; `styles` and `images` are what it may use besides files of its own."""
     headers = {
-        "content-security-policy": policy,
+        "content-security-policy": POLICY.format(styles=styles, images=images),
         "referrer-policy": "no-referrer",
         "cache-control": "no-cache",
         "vary": "accept, host",
@@ -77,7 +104,7 @@ def _origin(request: Request) -> str:
 async def front_page(request: Request) -> Response:
     """What is here, for a browser as a page, for everything else as JSON."""
     if choose(request.headers.get("accept"), None, (JSON, HTML)) == HTML:
-        return _page("index.html", _origin(request), inline_styles=False)
+        return _page("index.html", _origin(request))
     return Response(
         orjson.dumps(
             {
@@ -85,6 +112,7 @@ async def front_page(request: Request) -> Response:
                 "version": request.app.version,
                 "what": "Create, run, inspect, change and keep neural networks over HTTP, from JSON.",
                 "links": {
+                    "lab": "/lab",
                     "reference": "/docs",
                     "openapi": "/openapi.json",
                     "networks": "/v1/networks",
@@ -103,7 +131,13 @@ async def front_page(request: Request) -> Response:
 @router.get("/docs")
 async def reference_page(request: Request) -> Response:
     """The reference, to read and to try. Swagger UI sets styles on its elements, which the policy allows it."""
-    return _page("docs.html", _origin(request), inline_styles=True)
+    return _page("docs.html", _origin(request), styles=" 'unsafe-inline'")
+
+
+@router.get("/lab")
+async def lab_page(request: Request) -> Response:
+    """Networks, jobs and devices to look at. Pictures are fetched with the key and shown from memory (`blob:`)."""
+    return _page("lab.html", _origin(request), images="blob:")
 
 
 @router.get("/openapi.json")
@@ -128,17 +162,17 @@ def _openapi(application: FastAPI, origin: str) -> tuple[bytes, str]:
     return content, sha256(content).hexdigest()[:16]
 
 
-@router.get("/static/{digest}/{name}")
+@router.get("/static/{digest}/{name:path}")
 async def static_file(digest: str, name: str) -> Response:
     """A file that the pages are made of."""
-    if name not in FILES or digest != read_static(name)[1]:
+    if name not in FILES or digest != digest_of(name):
         raise NotFound("There is no such file.")
-    return Response(read_static(name)[0], headers={"content-type": FILES[name], "cache-control": FOR_GOOD})
+    return Response(read_static(name), headers={"content-type": FILES[name], "cache-control": FOR_GOOD})
 
 
 @router.get("/favicon.ico")
 async def icon() -> Response:
     """The icon, where browsers look for it by themselves."""
     return Response(
-        read_static("icon.svg")[0], headers={"content-type": FILES["icon.svg"], "cache-control": "max-age=86400"}
+        read_static("icon.svg"), headers={"content-type": FILES["icon.svg"], "cache-control": "max-age=86400"}
     )
