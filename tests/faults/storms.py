@@ -7,6 +7,7 @@ changes is its own, so the sum is known however their requests mixed.
 import itertools
 import threading
 import time
+from collections import Counter
 
 import httpx
 
@@ -16,6 +17,9 @@ from tests.faults.operations import NET
 GIVE_UP_SECONDS = 120.0
 PAUSE_SECONDS = 0.02
 COME_BACK = {409, 429, 503}  # still running, too much at once, or away: the same request again
+
+
+HISTOGRAMS: dict[str, Counter[str]] = {}  # what clients were told in storms that are over, by the storm's name
 
 
 class Client(threading.Thread):
@@ -28,6 +32,7 @@ class Client(threading.Thread):
         self.edits = 0
         self.networks: list[str] = []
         self.refusals: list[str] = []
+        self.told: Counter[str] = Counter()  # by request, and by how a change came to be acknowledged
         self.stopping = threading.Event()
         self._keys = (f"client{number}-{count}" for count in itertools.count())
         self._connection = httpx.Client()
@@ -51,13 +56,22 @@ class Client(threading.Thread):
         """Sends one request until it is acknowledged; None if it was refused or the time is over."""
         headers = {"Idempotency-Key": next(self._keys)}
         give_up = time.monotonic() + GIVE_UP_SECONDS
+        heard_nothing = tries = 0
         while time.monotonic() < give_up:
+            tries += 1
             try:
                 reply = self._connect().request(method, path, json=body, headers=headers)
-            except httpx.TransportError:
+            except httpx.ConnectError:  # nobody is there yet
                 time.sleep(PAUSE_SECONDS)
                 continue
+            except httpx.TransportError as error:
+                self.told[f"request: {type(error).__name__}"] += 1
+                heard_nothing += 1
+                time.sleep(PAUSE_SECONDS)
+                continue
+            self.told[f"request: {reply.status_code}"] += 1
             if reply.is_success:
+                self.told[f"change: {_history(tries, heard_nothing)}"] += 1
                 return reply
             if reply.status_code not in COME_BACK:
                 self.refusals.append(reply.text)
@@ -74,10 +88,18 @@ class Client(threading.Thread):
         return self._connection
 
 
+def _history(tries: int, heard_nothing: int) -> str:
+    """How a change came to be acknowledged; after a break nobody knows but the database whether it was done."""
+    if tries == 1:
+        return "acknowledged at once"
+    return "acknowledged after a break in the middle" if heard_nothing else "acknowledged when sent again"
+
+
 class Storm:
     """Some clients of one service, which may come back at another address."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, name: str) -> None:
+        self.name = name
         self.address = [""]
         self.clients = [Client(number, self.address) for number in range(count)]
 
@@ -110,6 +132,7 @@ class Storm:
             assert not one.is_alive()
             assert one.refusals == []
         self.check(client)
+        HISTOGRAMS[self.name] = sum((one.told for one in self.clients), Counter())
 
     def check(self, client: httpx.Client) -> None:
         edits = [one.edits for one in self.clients]

@@ -27,12 +27,16 @@ def settings(database_url: str) -> dict[str, str]:
     return {"MODEL_LAB_DATABASE_URL": database_url, "MODEL_LAB_DEVICES": "cpu:0"}
 
 
-@counts(8, 200)
+def kind_of(settings: dict[str, str]) -> str:
+    return settings["MODEL_LAB_DATABASE_URL"].partition(":")[0]
+
+
+@counts(10, 200)
 def test_killing_the_service_loses_and_doubles_nothing(
     forge: Forge, tmp_path: Path, settings: dict[str, str], kills: int
 ) -> None:
     source = random.Random(5)
-    storm = Storm(CLIENTS)
+    storm = Storm(CLIENTS, f"{kills} kills of the service on {kind_of(settings)}")
     for number in range(kills + 1):
         with forge.start(tmp_path, env=settings) as service, service.client() as client:
             storm.come_to(client)
@@ -50,7 +54,7 @@ def test_killing_the_worker_loses_and_doubles_nothing(
     forge: Forge, tmp_path: Path, settings: dict[str, str], kills: int
 ) -> None:
     source = random.Random(6)
-    storm = Storm(CLIENTS)
+    storm = Storm(CLIENTS, f"{kills} kills of its worker on {kind_of(settings)}")
     with forge.start(tmp_path, env=settings) as service, service.client() as client:
         storm.come_to(client)
         for _ in range(kills):
