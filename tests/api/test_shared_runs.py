@@ -6,7 +6,9 @@ A slow network keeps the worker busy while requests come, so that they are there
 
 import asyncio
 import contextlib
+import os
 import re
+import signal
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -16,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tests.laboratory import SAFETENSORS, create
-from tests.service import Service
+from tests.service import Service, start_service
 
 MLP = ["Linear(20, 32)", "ReLU()", "Linear(32, 4)"]
 SLOW = {"inputs": ["x"], "forward": ["for i in range(20000):", "    x = x * 1.0001", "return x"]}
@@ -176,3 +178,22 @@ def test_a_write_is_seen_by_the_next_request_although_others_wait(twins, service
     replies = together(running_service, [first, first, first, write_and_run, first])
     assert replies[3].json()["revision"] == 3
     assert torch.equal(output(replies[3]), torch.zeros(1, 4))
+
+
+def test_those_that_wait_when_a_worker_dies_are_answered_by_the_next(tmp_path):
+    with start_service(tmp_path) as running, running.client() as client:
+        create(client, "slow", SLOW)
+        create(client, "shares", MLP, seed=5)
+        client.patch("/v1/networks/shares", json={"batching": {"max_size": 32}})
+        body = {"inputs": torch.rand(2, 20).tolist()}
+        expected = output(forward_now(client, "shares", body))
+
+        async def kill(asking: httpx.AsyncClient) -> httpx.Response:
+            found = await asking.get("/v1/workers")
+            os.kill(found.json()["items"][0]["pid"], signal.SIGKILL)
+            return found
+
+        replies = together(running, [*[forward("shares", body)] * 6, kill])
+        for reply in replies[:-1]:
+            torch.testing.assert_close(output(reply), expected)
+        assert client.get("/v1/workers").json()["items"][0]["restarts"] == 1
