@@ -25,7 +25,7 @@ test: lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: install
-	$(BIN)/pytest -m slow --timeout 3600
+	$(BIN)/pytest -m slow --timeout 3600 -s
 
 test-compose: install
 	$(BIN)/pytest -m compose tests/deployment -rs

@@ -1,9 +1,11 @@
 """Rows D1 to D4: what there is to compute on, tensors that live there, networks that are placed and moved."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.chapter.test_scripts import run_script
 from tests.faults.conditions import eventually, workers
 from tests.laboratory import assert_same, assert_same_state, create, from_json, listed, parameter, run, state_of
 from tests.service import start_service
@@ -226,3 +229,35 @@ def test_d4_tensors_that_a_forward_makes_are_made_where_the_network_is(
     forward = ["return X + arange(3) + ones(3) * zeros(2, 1)"]
     create(two_slots, name, {"inputs": ["X"], "forward": forward}, device="cpu:1")
     assert_same(run(two_slots, name, X)["output"], X + torch.arange(3) + torch.ones(3) * torch.zeros(2, 1))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl is installed")
+def test_the_script_of_this_section_gives_what_pytorch_gives(two_slots: httpx.Client, tmp_path: Path) -> None:
+    for _ in range(2):  # a script may be run again
+        printed = run_script("devices.sh", str(two_slots.base_url), tmp_path)
+    assert {title.split()[0] for title in printed.titles} == {f"D{row}" for row in range(1, 6)}
+    assert [item["name"] for item in printed.replies("D1")[0]["items"]] == ["cpu:0", "cpu:1"]
+    counted = [line.partition(":")[2].strip().strip('"') for line in printed.text("D2 cuda_count").splitlines()]
+    assert sorted(counted) == ["0", "cpu:0", "cpu:1"]
+    assert printed.replies("D2 try_gpu")[0]["device"] == "cpu:0"
+    assert printed.replies("D2 cuda:10")[0]["code"] == "unknown-device"
+    [x] = printed.replies("D3 X.device")
+    assert x["device"] == "cpu:0"
+    assert_same(from_json(x), X)
+    [refused] = printed.replies("D3 X + Y")
+    assert refused["code"] == "device-mismatch"
+    assert "cpu:0" in refused["detail"]
+    assert "cpu:1" in refused["detail"]
+    _, w, y = printed.replies("D3 Y + Z")
+    assert w["device"] == "cpu:1"
+    assert_same(from_json(w), from_json(y) + X)
+    assert printed.text("D3 Z.cuda(1)").splitlines()[-1] == "200"
+    mismatch, there, moved = printed.replies("D4 net(X)")
+    assert mismatch["code"] == "device-mismatch"
+    expected = chapter_net()(X).detach()
+    for reply in (there, moved):
+        assert reply["device"] == "cpu:1"
+        assert_same(from_json(reply["outputs"]["output"]), expected)
+    assert "cpu:1" in printed.text("D4 net[0]")
+    assert printed.text("D5 what stays") == '"chapter-device"'
+    assert "[100,1]" in printed.text("D5 many").replace(" ", "")

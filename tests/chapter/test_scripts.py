@@ -50,8 +50,8 @@ class Output:
         return list(self._text)
 
 
-def run_script(name: str, service: Service, folder: Path) -> Output:
-    environment = {**os.environ, "BASE": service.base_url, "FOLDER": str(folder)}
+def run_script(name: str, base_url: str, folder: Path) -> Output:
+    environment = {**os.environ, "BASE": base_url.rstrip("/"), "FOLDER": str(folder)}
     done = subprocess.run(
         ["bash", FOLDER / name], env=environment, capture_output=True, text=True, check=False, timeout=200
     )
@@ -61,7 +61,7 @@ def run_script(name: str, service: Service, folder: Path) -> Output:
 
 @pytest.fixture(scope="module")
 def blocks(running_service: Service, tmp_path_factory: pytest.TempPathFactory) -> Output:
-    return run_script("blocks_and_layers.sh", running_service, tmp_path_factory.mktemp("blocks"))
+    return run_script("blocks_and_layers.sh", running_service.base_url, tmp_path_factory.mktemp("blocks"))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def parameters(running_service: Service, files: Path) -> Output:
     """The second of two runs: a script may be run again."""
-    run_script("parameters_and_files.sh", running_service, files)
-    return run_script("parameters_and_files.sh", running_service, files)
+    run_script("parameters_and_files.sh", running_service.base_url, files)
+    return run_script("parameters_and_files.sh", running_service.base_url, files)
 
 
 def seeded(make: Any, seed: int = SEED) -> Any:

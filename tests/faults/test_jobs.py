@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import signal
 import threading
 import time
@@ -282,35 +283,45 @@ def test_word_of_a_job_goes_from_one_service_to_the_other_at_once(
         assert time.monotonic() - began < 50
 
 
-KILLS = 12
+KILLS = 100
+AHEAD = 10  # jobs that wait
 
 
 def test_in_a_storm_of_kills_every_job_is_done_once_or_has_failed_with_the_reason(client: httpx.Client) -> None:
     make_net(client)
     conditions.slow_network(client, "busy", steps=40)
+    killed: set[int] = set()
     done = threading.Event()
 
     def kill() -> None:
-        for _ in range(KILLS):
-            conditions.eventually(lambda: job_worker(client) is not None or done.is_set(), "a worker for jobs")
+        """Ends every worker for jobs as soon as it works, until so many are dead."""
+        while len(killed) < KILLS and not done.is_set():
             pid = job_worker(client)
-            with suppress(ProcessLookupError):  # it died of the kill before
-                if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.15)
+            if pid is None or pid in killed:
+                time.sleep(0.02)
+                continue
+            time.sleep(source.random() * 0.1)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
 
-    urls = []
-    for _ in range(15):
-        urls.append(accepted(client.post(f"{NET}/initialize", json=LENGTHEN, headers=LATER)))
-        urls.append(ask_slow(client, name="busy"))
+    source = random.Random(7)
+    urls: list[str] = []
     with ThreadPoolExecutor(1) as threads:
         killing = threads.submit(kill)
-        jobs = [ended(client, url) for url in urls]
-        done.set()
+        try:
+            while not killing.done():
+                urls.append(accepted(client.post(f"{NET}/initialize", json=LENGTHEN, headers=LATER)))
+                urls.append(ask_slow(client, name="busy"))
+                if len(urls) > AHEAD:
+                    ended(client, urls[-AHEAD])
+        finally:
+            done.set()
         killing.result()
-    outcomes = {job["state"] for job in jobs}
-    assert outcomes <= {"succeeded", "failed"}
-    assert "succeeded" in outcomes
+        jobs = [ended(client, url) for url in urls]
+    assert len(killed) == KILLS
+    assert sum(job["attempts"] for job in jobs) >= len(jobs) + KILLS // 4  # many died at work
+    assert {job["state"] for job in jobs} == {"succeeded", "failed"}
     assert all(job["error"]["code"] == "worker-died" for job in jobs if job["state"] == "failed")
     good = [job for job in jobs if job["kind"] == "initialize" and job["state"] == "succeeded"]
     assert bias(client) == float(len(good))
