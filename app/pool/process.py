@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 SOCKET_BUFFER_BYTES = 2**20
 RECEIVE_BYTES = 2**16  # at a time, of a reply that is waited for awake
 LAST_WORDS_SECONDS = 1.0  # a process that lost its socket may end by itself, and log why
+REAPING_SECONDS = 1.0  # a killed process that has not ended by then hangs in a driver, and may for ever
 
 
 Word = Reply | Ready | Progress | Holding | Shared | Retiring
@@ -144,10 +145,12 @@ class WorkerProcess(asyncio.Protocol):
             self._process.send_signal(SIGNAL)
 
     def kill(self) -> None:
-        """Ends the process at once; its owner is told."""
+        """Ends the process at once; its owner is told, even if it does not end."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(REAPING_SECONDS, self._transport.abort)
 
     def close(self) -> None:
         """Tells the worker to end: it does when it has answered what it holds."""
@@ -155,17 +158,12 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.write_eof()
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Waits until the process has ended; kills it after `timeout_seconds`."""
+        """Waits until the process has ended; kills it after `timeout_seconds`, and does not wait long for that."""
         process = self._process
-        if process is None:
+        if process is None or await _has_ended(process, timeout_seconds):
             return
-        for _ in range(max(1, int(timeout_seconds / 0.02))):
-            if process.poll() is not None:
-                break
-            await asyncio.sleep(0.02)
-        else:
-            process.kill()
-        await asyncio.to_thread(process.wait)
+        process.kill()
+        await _has_ended(process, REAPING_SECONDS)
 
     # --- asyncio.Protocol ---
 
@@ -208,10 +206,22 @@ class WorkerProcess(asyncio.Protocol):
         assert process is not None
         await self.wait(LAST_WORDS_SECONDS)  # a worker without its socket is of no use
         if self._owner is not None:
-            self._owner.worker_died(_describe_exit(process.wait()))
+            self._owner.worker_died(_describe_exit(process.returncode))
 
 
-def _describe_exit(status: int) -> str:
+async def _has_ended(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
+    """Waits for it; False when it runs on."""
+    until = time.monotonic() + timeout_seconds
+    while process.poll() is None:
+        if time.monotonic() >= until:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+def _describe_exit(status: int | None) -> str:
+    if status is None:
+        return "it was killed and does not end"
     if status >= 0:
         return f"it ended with exit status {status}"
     try:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.errors import Busy, DeadlineExceeded, LabError, Unavailable
+from app.errors import Busy, DeadlineExceeded, Unavailable
 from app.messages import Holding, Lane, Progress, Ready, Reply, Resident, ResidentKind, Retiring, Shared, Start, Task
 from app.messages.withdrawals import MOST_HELD
 from app.pool.base import WorkerInfo, WorkerState
@@ -62,7 +62,7 @@ class Slot:
         self._reply_seconds = 0.0  # how long the last tasks took, most of it the very last
         self._deaths_while_starting = 0
         self._careful = 0  # tasks that a worker held when it died: the next one runs each by itself
-        self._kill_reason: LabError | None = None
+        self._killed_for: _Pending | None = None  # which task ran too long
         self._retires = False  # the worker ends by itself, and takes no more tasks
         self._started_at = time.monotonic()
         self._stopping = False
@@ -136,18 +136,20 @@ class Slot:
     def sweep(self, now: float) -> None:
         """Kills a worker whose task runs too long, and answers those that have waited too long."""
         head = next(iter(self._held.values()), None)
+        if head and now - self._head_since > head.deadline_seconds and not self._killed_for:
+            logger.warning("killing %s: a task ran past its deadline", self.name)
+            _fail(head, DeadlineExceeded(f"Ran for more than {head.deadline_seconds:g} s and was stopped."))
+            self._killed_for = head
+            assert self._process is not None
+            self._process.kill()
         for pending in (*self._held.values(), *self._waiting):
             waited = now - pending.submitted_at
-            if pending is not head and waited > pending.deadline_seconds and not pending.future.done():
+            runs = pending is head and not self._killed_for
+            if not runs and waited > pending.deadline_seconds and not pending.future.done():
                 _fail(
                     pending, DeadlineExceeded(f"Waited {waited:.1f} s for {self.device}, which is busy or restarting.")
                 )
                 self._withdraw(pending)
-        if head and now - self._head_since > head.deadline_seconds and not self._kill_reason:
-            self._kill_reason = DeadlineExceeded(f"Ran for more than {head.deadline_seconds:g} s and was stopped.")
-            logger.warning("killing %s: a task ran past its deadline", self.name)
-            assert self._process is not None
-            self._process.kill()
         if self.state == "starting" and now - self._started_at > LONGEST_START_SECONDS and self._process is not None:
             logger.warning("killing %s: it does not come up", self.name)
             self._started_at = now
@@ -241,13 +243,13 @@ class Slot:
         self.state = "dead"
         self._residents.clear()
         self._device_bytes = None
-        killed_for, self._kill_reason = self._kill_reason, None
+        killed_for, self._killed_for = self._killed_for, None
         if self._stopping:
             return
         logger.warning("%s died: %s", self.name, reason)
         self._restarts += 1
-        if was_ready and not self._retires:
-            self._blame_head(killed_for, reason)
+        if was_ready and not self._retires and killed_for is None:
+            self._blame_head(reason)
         elif not was_ready:
             self._deaths_while_starting += 1
         again = [held for held in self._held.values() if not held.future.done()]
@@ -256,15 +258,13 @@ class Slot:
         self._held.clear()
         asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
 
-    def _blame_head(self, killed_for: LabError | None, reason: str) -> None:
+    def _blame_head(self, reason: str) -> None:
         """The task that ran when the worker died is tried once more, or answered with the cause."""
         head = next(iter(self._held.values()), None)
         if head is None:
             return
         head.deaths += 1
-        if killed_for is not None:
-            _fail(head, killed_for)
-        elif head.deaths >= DEATHS_PER_TASK[self.lane]:
+        if head.deaths >= DEATHS_PER_TASK[self.lane]:
             again = ", and so did its successor" if head.deaths > 1 else ""
             _fail(
                 head,
