@@ -5,17 +5,21 @@ by `app.main`, called by `app.services` through `WorkerPool`.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from app.errors import Conflict, Unavailable
+from app.errors import Conflict
 from app.messages import Failure, Lane, Progress, Reply, Task, from_failure
 from app.pool.base import Measurement, WorkerInfo, WorkerPool
 from app.pool.devices import chosen_devices
 from app.pool.hardware import measure
-from app.pool.slot import Slot
+from app.pool.slot import Slot, stopping
 from app.pool.spares import Spares
 from app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.1  # how often deadlines are looked at
 
@@ -35,6 +39,7 @@ class LocalPool(WorkerPool):
         }
         self._job_slots: dict[str, list[Slot]] = {name: [] for name in names}
         self._sweeper: asyncio.Task[None] | None = None
+        self._stopping = False
         self._ending: set[asyncio.Task[None]] = set()  # idle workers on their way out
 
     async def start(self) -> None:
@@ -43,10 +48,11 @@ class LocalPool(WorkerPool):
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        stopping = (slot.stop(self._settings.drain_seconds) for slot in self._all())
-        await asyncio.gather(*stopping, *self._ending, self._spares.stop())
+        ends = (slot.stop(self._settings.drain_seconds) for slot in self._all())
+        await asyncio.gather(*ends, *self._ending, self._spares.stop())
 
     async def submit(
         self,
@@ -57,6 +63,8 @@ class LocalPool(WorkerPool):
         lane: Lane = "requests",
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Reply:
+        if self._stopping:
+            raise stopping()
         if device is not None and device not in self._slots:
             present = ", ".join(self._slots)
             raise Conflict(
@@ -65,7 +73,7 @@ class LocalPool(WorkerPool):
                 extra={"devices": list(self._slots)},
             )
         if lane == "jobs":
-            slot = await self._job_slot(device)
+            slot = self._job_slot(device)
         else:
             slot = self._least_busy() if device is None else self._slots[device]
         reply = await slot.run(task, deadline_seconds or self._settings.deadline_seconds, on_progress)
@@ -96,8 +104,11 @@ class LocalPool(WorkerPool):
     def _least_busy(self) -> Slot:
         return min(self._slots.values(), key=lambda slot: (slot.state != "ready", slot.queue))
 
-    async def _job_slot(self, device: str | None) -> Slot:
-        """A place for a job: one without work, else a new one where there may be more, else the shortest queue."""
+    def _job_slot(self, device: str | None) -> Slot:
+        """A place for a job: one without work, else a new one where there may be more, else the shortest queue.
+
+        A new one starts while the job queues there, so that no other job takes it for one without work.
+        """
         names = list(self._slots) if device is None else [device]
         there = [slot for name in names for slot in self._job_slots[name]]
         shortest = min(there, key=lambda slot: slot.queue, default=None)
@@ -113,12 +124,7 @@ class LocalPool(WorkerPool):
         free = next(n for n in range(len(slots) + 1) if f"{first}-jobs-{n}" not in numbers)
         slot = Slot(f"{first}-jobs-{free}", name, self._places[name], "jobs", self._settings, self._spares)
         slots.append(slot)
-        try:
-            await slot.start()
-        except OSError as error:
-            slots.remove(slot)
-            message = f"No process for jobs could be started on {name}: {error}."
-            raise Unavailable(message, extra={"retry_after_seconds": 5}) from error
+        slot.start_beside()
         return slot
 
     async def _sweep(self) -> None:
@@ -126,18 +132,33 @@ class LocalPool(WorkerPool):
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             for slot in self._all():
-                slot.sweep(now)
-            if not any(slot.state == "starting" for slot in self._all()):
-                await self._spares.fill(now)
-            for slots in self._job_slots.values():
-                for slot in [slot for slot in slots if self._is_idle(slot, now)]:
-                    slots.remove(slot)
-                    ending = asyncio.create_task(slot.stop(self._settings.drain_seconds))
-                    self._ending.add(ending)
-                    ending.add_done_callback(self._ending.discard)
+                with _going_on():
+                    slot.sweep(now)
+            with _going_on():
+                if not any(slot.state == "starting" for slot in self._all()):
+                    await self._spares.fill(now)
+            with _going_on():
+                self._end_idle(now)
+
+    def _end_idle(self, now: float) -> None:
+        for slots in self._job_slots.values():
+            for slot in [slot for slot in slots if self._is_idle(slot, now)]:
+                slots.remove(slot)
+                ending = asyncio.create_task(slot.stop(self._settings.drain_seconds))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
 
     def _is_idle(self, slot: Slot, now: float) -> bool:
         return slot.queue == 0 and now - slot.idle_since > self._settings.job_idle_seconds
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Deadlines are kept whatever goes wrong."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a look at the workers failed in a way nobody foresaw")
 
 
 def _place_of(device: str) -> str:

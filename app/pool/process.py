@@ -134,6 +134,8 @@ class WorkerProcess(asyncio.Protocol):
                 data = self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 continue
+            except OSError:  # it died with bytes unread
+                return
             if data:
                 self.data_received(data)
             return

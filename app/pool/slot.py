@@ -98,13 +98,22 @@ class Slot:
             place=self._place,
         )
 
+    def start_beside(self) -> None:
+        """Starts a worker while tasks queue already, and tries again if it cannot be started."""
+        asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
+
     async def start(self) -> None:
+        """Starts a worker, which is ready in a while. Raises: OSError."""
         self.state = "starting"
         self._retires = False
         self._started_at = time.monotonic()
-        self._process = await self._spares.take()
+        process = await self._spares.take()
+        if self._stopping:
+            await process.wait(0)
+            return
+        self._process = process
         settings = self._settings.model_dump_json().encode()
-        self._process.begin(self, Start(self.device, self._place, self.lane, settings, self._careful))
+        process.begin(self, Start(self.device, self._place, self.lane, settings, self._careful))
 
     async def run(self, task: Task, deadline_seconds: float, on_progress: Callable[[Progress], None] | None) -> Reply:
         """Puts a task into the queue and waits for its reply. Cancelling takes it back, or breaks it off."""
@@ -162,19 +171,18 @@ class Slot:
             self._process.close()
             await self._process.wait(timeout_seconds)
         for pending in (*self._held.values(), *self._waiting):
-            _fail(pending, Unavailable("The service is stopping.", extra={"retry_after_seconds": 5}))
+            _fail(pending, stopping())
         self._held.clear()
         self._waiting.clear()
         self.state = "dead"
 
     def _send_ahead(self) -> None:
         """Gives the worker a few tasks to go on with."""
-        while self.state == "ready" and not self._retires and len(self._held) < MOST_HELD and self._waiting:
+        while (process := self._taking()) is not None and len(self._held) < MOST_HELD and self._waiting:
             pending = self._waiting.popleft()
-            assert self._process is not None
             try:
                 # Whoever comes first is sent at once, those behind it together: each sending is a system call.
-                self._process.send(self._sequence + 1, pending.task, at_once=not self._held)
+                process.send(self._sequence + 1, pending.task, at_once=not self._held)
             except Exception as error:  # noqa: BLE001  # a task that cannot be written is its sender's trouble alone
                 _fail(pending, error)
                 continue
@@ -182,6 +190,13 @@ class Slot:
                 self._head_since = time.monotonic()
             self._sequence += 1
             self._held[self._sequence] = pending
+
+    def _taking(self) -> WorkerProcess | None:
+        """The worker while it may be given tasks; not between the loss of its socket and the word of its death."""
+        process = self._process
+        if self.state != "ready" or self._retires or self._stopping or self._killed_for:
+            return None
+        return process if process is not None and process.is_there else None
 
     def _withdraw(self, pending: _Pending) -> None:
         if pending in self._waiting:
@@ -244,6 +259,7 @@ class Slot:
         self._residents.clear()
         self._device_bytes = None
         killed_for, self._killed_for = self._killed_for, None
+        self.idle_since = time.monotonic()
         if self._stopping:
             return
         logger.warning("%s died: %s", self.name, reason)
@@ -256,7 +272,7 @@ class Slot:
         self._careful = len(again) if was_ready else self._careful
         self._waiting.extendleft(reversed(again))
         self._held.clear()
-        asyncio.ensure_future(self._restart())  # noqa: RUF006  # ends by itself; its failures are logged there
+        self.start_beside()
 
     def _blame_head(self, reason: str) -> None:
         """The task that ran when the worker died is tried once more, or answered with the cause."""
@@ -282,11 +298,16 @@ class Slot:
             return
         try:
             await self.start()
-        except OSError:
+        except Exception:  # whatever it is: without a worker nothing goes on here
             logger.exception("could not start a process for %s", self.name)
             self._deaths_while_starting += 1
             await asyncio.sleep(SLOW_START_SECONDS)
             await self._restart()
+
+
+def stopping() -> Unavailable:
+    """The answer to who comes too late."""
+    return Unavailable("The service is stopping.", extra={"retry_after_seconds": 5})
 
 
 def _fail(pending: _Pending, error: Exception) -> None:
