@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.bodies import ClientGone
 from app.api.clients import Client, Clients
-from app.api.errors import Unexpected, render_problem
+from app.api.errors import Unexpected, is_inference, render_problem
 from app.api.gate import Gate, limited
-from app.errors import Forbidden, LabError, Unavailable
+from app.errors import Forbidden, LabError, Unavailable, UnsupportedMedia
 from app.observability.logs import log_request, request_id_of
 from app.observability.meters import Meters
 from app.services.lab import Lab
@@ -81,7 +81,7 @@ class Edge:
             self._lab.begin_stopping()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host, request_id, cross_site, authorization = self._glance(scope)
+        host, request_id, cross_site, authorization, packed = self._glance(scope)
         client = self._clients.welcome(receive, scope["headers"])
         exchange = _Exchange(send, request_id, client, head=scope["method"] == "HEAD")
         text_id = request_id.decode()
@@ -93,6 +93,8 @@ class Edge:
                 self._check_host(host)
             if cross_site and scope["method"] not in _SAFE_METHODS:
                 raise Forbidden("A web page of another site may not change things here.", code="cross-site-request")
+            if packed and not is_inference(scope["path"]):
+                raise UnsupportedMedia("Bodies are not unpacked here; send this one without a Content-Encoding.")
             await self._serve(scope, client.receive, exchange, authorization)
         except ClientGone:
             exchange.status = CLIENT_GONE
@@ -157,9 +159,10 @@ class Edge:
         if len(self._known_hosts) < HOSTS_REMEMBERED:
             self._known_hosts.add(host)
 
-    def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool, bytes | None]:
-        """One walk over the headers: host, the request's id (the client's or a new one), Sec-Fetch-Site, the key."""
-        host, request_id, cross_site, authorization = b"", b"", False, None
+    def _glance(self, scope: Scope) -> tuple[bytes, bytes, bool, bytes | None, bool]:
+        """One walk over the headers: host, the request's id (the client's or a new one), Sec-Fetch-Site, the key, and
+        whether the body is packed."""
+        host, request_id, cross_site, authorization, packed = b"", b"", False, None, False
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
@@ -169,7 +172,9 @@ class Edge:
                 cross_site = value == b"cross-site"
             elif name == b"authorization":
                 authorization = value
-        return host, request_id or self._new_id(), cross_site, authorization
+            elif name == b"content-encoding":
+                packed = value.strip().lower() not in (b"", b"identity")
+        return host, request_id or self._new_id(), cross_site, authorization, packed
 
 
 class _Exchange:

@@ -7,6 +7,7 @@ from app.errors import Malformed
 from app.services.idempotency import Retry
 
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_BARE = re.compile(r"[0-9A-Za-z]+")  # a revision or digest as replies hold it, which is what shells make of quotes
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -18,15 +19,16 @@ def etag_of(tag: int | str) -> str:
 def read_if_match(text: str | None) -> frozenset[str] | None:
     """Reads If-Match as the set of tags that will do; None when any will (no header, or `*`).
 
-    Weak tags never match (RFC 9110, 13.1.1), so the set may be empty. `*` asks one thing besides: see `is_any`.
+    A tag without quotes is taken for one with them. Weak tags never match (RFC 9110, 13.1.1), so the set may be empty.
+    `*` asks one thing besides: see `is_any`.
 
     Raises: Malformed for what is no list of entity tags.
     """
     if text is None or is_any(text):
         return None
     tags = set()
-    for element in text.split(","):
-        found = _ETAG.fullmatch(element.strip())
+    for element in map(str.strip, text.split(",")):
+        found = _ETAG.fullmatch(f'"{element}"' if _BARE.fullmatch(element) else element)
         if found is None:
             raise Malformed('If-Match holds entity tags in double quotes, such as `If-Match: "3"`, or `*`.')
         weak, tag = found.groups()

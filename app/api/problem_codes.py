@@ -113,7 +113,7 @@ _CODES = (
         "unsupported-media-type",
         415,
         "The body's format is not one that is read here",
-        "Send the format that the operation documents, and name it in `Content-Type`.",
+        "Send the format that the operation documents, named in `Content-Type`, and not packed (`Content-Encoding`).",
     ),
     ProblemCode(
         "range-not-satisfiable",
@@ -177,7 +177,7 @@ _CODES = (
         "unknown-name",
         422,
         "Something is referred to that does not exist",
-        "A ref, node, tie or input names nothing that is there.",
+        "A ref, node, tie, input or path names nothing that is there.",
     ),
     ProblemCode("bad-arguments", 422, "The arguments do not fit", "A layer or block cannot be made from these."),
     ProblemCode("missing-hyperparameter", 422, "A hyperparameter is missing", "The block needs it to be given."),
@@ -185,7 +185,8 @@ _CODES = (
         "bad-expression",
         422,
         "The expression is not in the language",
-        "`detail` says what was met, with line and column. `GET /v1/catalog/functions` lists what may be called.",
+        "`detail` says what was met, with line and column: a name that nothing has, too. "
+        "`GET /v1/catalog/functions` lists what may be called.",
     ),
     ProblemCode("cycle", 422, "Things depend on each other in a circle", "Nodes and blocks may not form a circle."),
     ProblemCode("bad-tie", 422, "These parameters cannot be tied", "Tied parameters have one shape and exist."),

@@ -17,7 +17,7 @@ from app.api.errors import RangeNotSatisfiable
 from app.services.downloads import TensorFile
 
 FIRST_BYTES = 2**20
-_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_RANGE = re.compile(r"(?i:bytes)=(\d{0,19})-(\d{0,19})")
 
 
 class Part(NamedTuple):
@@ -116,7 +116,7 @@ def _head_of(request: Request, file: TensorFile, etag: str, filename: str) -> _H
     part = None
     if file.size is not None:
         headers.append(("accept-ranges", "bytes"))
-        if header(request.scope["headers"], b"if-range") in (None, etag):
+        if not is_head(request) and header(request.scope["headers"], b"if-range") in (None, etag):
             part = read_range(header(request.scope["headers"], b"range"), file.size)
         length = file.size if part is None else part.stop - part.start
         headers.append(("content-length", str(length)))

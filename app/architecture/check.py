@@ -165,7 +165,7 @@ class Checker:
                     self.names(value.expression, known, value.pointer)
                     for called in sorted(value.expression.called - FUNCTIONS):
                         hint = PARAMETER_HINT if called == "Parameter" else suggest(called, FUNCTIONS)
-                        raise in_place(value.pointer, f"no function is named {called!r}{hint}", code="unknown-name")
+                        raise in_place(value.pointer, f"no function is named {called!r}{hint}", code="bad-expression")
                 if section == "constants":
                     known.add(name)
 
@@ -191,12 +191,12 @@ class Checker:
         for name in sorted(expression.names - frozenset(known)):
             if name in ("true", "false", "null"):
                 word = {"true": "True", "false": "False", "null": "None"}[name]
-                raise in_place(pointer, f"inside a text {name} is written {word}", code="unknown-name")
+                raise in_place(pointer, f"inside a text {name} is written {word}", code="bad-expression")
             if name in LAYERS:
                 message = f"{name} is a layer; a layer is made by a call: {LAYERS[name].signature}"
-                raise in_place(pointer, message, code="unknown-name")
+                raise in_place(pointer, message, code="bad-expression")
             message = f"no hyperparameter is named {name!r}{suggest(name, [*known, *LAYERS])}"
-            raise in_place(pointer, message, code="unknown-name")
+            raise in_place(pointer, message, code="bad-expression")
 
     def called(self, name: str, scope: Scope, pointer: str) -> None:
         """Looks up a layer or a block, and notes the use of a block."""

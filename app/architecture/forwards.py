@@ -16,7 +16,7 @@ from app.architecture.constructors import suggest
 from app.architecture.spec import Graph, Items, Literal, Node, NodeInput, Own, Program, Value, Word
 from app.errors import Unprocessable, in_place, pointer_to
 from app.language.compile import Forward, GraphCall, Scope, compile_forward, compile_graph
-from app.language.errors import LanguageError
+from app.language.errors import LanguageError, UnknownName
 from app.language.reads import follow
 from app.settings import Limits
 
@@ -30,7 +30,7 @@ class OwnForward:
     block: Own
 
     def check_reads(self, module: nn.Module) -> None:
-        """Sees that `module`, made of the block, has all that is read. Raises Unprocessable (unknown-name, ...)."""
+        """Sees that `module`, made of the block, has all that is read. Raises Unprocessable (bad-expression, ...)."""
         for read in self.forward.reads:
             try:
                 follow(module, read)
@@ -171,6 +171,8 @@ def _in_forward(block: Own, error: LanguageError) -> Unprocessable:
         nodes = in_order(block.forward.nodes, [given.name for given in block.inputs])
         line = error.line or 0
         pointer = nodes[line - 1].pointer if 0 < line <= len(nodes) else block.pointer + "/outputs"
+        if isinstance(error, UnknownName):  # only what a node calls is looked up here; its inputs were before
+            return in_place(pointer + "/call", error.message, code="unknown-name")
         return in_place(pointer, error.message, code=error.code)
     pointer = block.pointer + "/forward"
     program = block.forward

@@ -18,7 +18,7 @@ from app.architecture.layers import LAYERS, Layer
 from app.architecture.native import watch
 from app.errors import LabError, Unprocessable, in_place, pointer_to
 from app.language.compile import evaluate
-from app.language.errors import LanguageError
+from app.language.errors import LanguageError, UnknownName
 from app.language.running import current, running
 from app.language.syntax import Expression, parse_expression
 from app.settings import Limits
@@ -110,9 +110,9 @@ def _failed(loss: Loss, error: LanguageError, values: Mapping[str, Tensor]) -> U
     words = str(error)
     assert loss.expression is not None
     uncalled = sorted(loss.expression.names & CALLS.keys())
-    if error.code == "unknown-name" and uncalled:
+    if isinstance(error, UnknownName) and uncalled:
         words = f"{uncalled[0]} is a loss; make it and call it, as in {uncalled[0]}()(output, y)"
-    elif error.code == "unknown-name":
+    elif isinstance(error, UnknownName):
         words += f"; there are {', '.join(values)}"
     elif "Long" in words and any(value.is_floating_point() for value in values.values()):
         words += _CLASSES

@@ -173,7 +173,7 @@ class Maker:
         return module
 
     def tie(self, module: nn.Module, tie: Tie) -> None:
-        left, right = lookup(module, tie.left, tie.pointer), lookup(module, tie.right, tie.pointer)
+        left, right = lookup(module, tie.left, f"{tie.pointer}/0"), lookup(module, tie.right, f"{tie.pointer}/1")
         if _sort(left) != _sort(right):
             raise in_place(tie.pointer, f"{tie.left} is {_sort(left)} and {tie.right} {_sort(right)}", code="bad-tie")
         if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor) and left.shape != right.shape:

@@ -54,7 +54,7 @@ def read_steps(value: object, pointer: str, limits: Limits) -> tuple[Step, ...]:
 
 
 def read_step(text: str, pointer: str, limits: Limits) -> Step:
-    """Reads one step. Raises Unprocessable (`bad-expression`, `unknown-name`, `limit-exceeded`)."""
+    """Reads one step. Raises Unprocessable (`bad-expression`, `limit-exceeded`)."""
     expression = _parsed(_PREFIX.sub("", text), pointer, limits)
     called = expression.called & INITIALIZERS
     if called and not (isinstance(expression.tree, ast.Call) and isinstance(expression.tree.func, ast.Name)):
@@ -67,7 +67,7 @@ def read_step(text: str, pointer: str, limits: Limits) -> Step:
     for name in sorted(expression.called):
         if name.endswith("_") and name not in INITIALIZERS:
             message = f"there is no initialiser {name}{suggest(name, INITIALIZERS)}"
-            raise in_place(pointer, message, code="unknown-name")
+            raise in_place(pointer, message, code="bad-expression")
     return Step(expression, None, pointer)
 
 

@@ -17,7 +17,7 @@ from app.errors import LabError
 from app.language import members, operators
 from app.language.bodies import Body, emit_body
 from app.language.emit import Emitter
-from app.language.errors import LanguageError
+from app.language.errors import LanguageError, UnknownName
 from app.language.failures import FILENAME, explain, place_of
 from app.language.functions import BARE, DOTTED, METHODS
 from app.language.graph import GraphCall, graph_source
@@ -135,9 +135,7 @@ def evaluate(
     callable_names = frozenset(name for name in expression.called if name in calls)
     try:
         function = _compile_expression(expression, known, callable_names)
-    except LanguageError as error:
-        if error.code != "unknown-name":
-            raise
+    except UnknownName:
         return _compile_expression(expression, frozenset(values), frozenset(calls))  # fails too, with near names
     with with_limits(limits):
         try:

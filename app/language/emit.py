@@ -9,8 +9,8 @@ Called by `compile.py`.
 import ast
 from collections.abc import Callable
 
-from app.language.errors import LanguageError, suggest
-from app.language.expressions import refuse, refused_keyword
+from app.language.errors import LanguageError, UnknownName, suggest
+from app.language.expressions import place, refuse, refused_keyword
 from app.language.functions import BARE, METHODS, REFUSED_METHODS, Function, find_dotted
 from app.language.syntax import dotted
 from app.language.trees import Names, Pair, attribute, call, index_tree, name, outer, path, placed, runtime
@@ -61,7 +61,7 @@ class Emitter:
         self.names = names
 
     def emit(self, node: ast.expr) -> Pair:
-        """Gives both trees of `node`. Raises LanguageError (unknown-name, bad-arguments, ...)."""
+        """Gives both trees of `node`. Raises LanguageError (bad-expression, bad-arguments, ...)."""
         write: Callable[[ast.expr], Pair] = getattr(self, f"_{type(node).__name__.lower()}")
         pair = write(node)
         return Pair(placed(pair.shown, node), placed(pair.run, node), pair.kind)
@@ -90,9 +90,9 @@ class Emitter:
 
     def _unknown(self, node: ast.AST, text: str, what: str) -> LanguageError:
         known = self.names.known() | (set(BARE) if what == "function" else LITERALS)
-        return refuse(
-            node, f"there is no {what} {text} here{suggest(text.removeprefix('self.'), known)}", "unknown-name"
-        )
+        line, column = place(node)
+        words = f"there is no {what} {text} here{suggest(text.removeprefix('self.'), known)}"
+        return UnknownName(words, line=line, column=column)
 
     # --- operators ---
 

@@ -1,8 +1,8 @@
 """The one error of the language, raised when a text is checked and when it runs.
 
 It knows lines and columns of a text but no JSON: `app.architecture` turns it into a problem with a pointer.
-Codes are those of the public contract: bad-expression, unknown-name, bad-arguments, bad-output, limit-exceeded,
-shape-mismatch, unknown-id names a node (`unknown-name`), and cycle.
+Codes are those of the public contract: bad-expression, bad-arguments, bad-output, limit-exceeded, shape-mismatch. A
+name that a text reads and nothing has is a bad-expression; `unknown-name` is said of a graph's nodes and inputs.
 """
 
 from collections.abc import Iterable
@@ -33,6 +33,10 @@ class LanguageError(Exception):
         if self.line is None:
             return self.message
         return f"line {self.line}, column {self.column}: {self.message}"
+
+
+class UnknownName(LanguageError):
+    """A text reads a name, calls a function or asks for an attribute that is not there."""
 
 
 def limit_exceeded(message: str) -> LanguageError:

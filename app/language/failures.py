@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from app.language.errors import LanguageError
+from app.language.errors import LanguageError, UnknownName
 
 FILENAME = "<forward>"
 _MEMORY = re.compile(
@@ -72,9 +72,7 @@ def _explained(error: BaseException) -> LanguageError:
         return LanguageError("PyTorch cannot do this with these values, and does not say why", code="bad-arguments")
     if isinstance(error, UnboundLocalError):
         name = re.search(r"'([^']*)'", text)
-        return LanguageError(
-            f"{name[1] if name else 'a name'} is used before anything was assigned to it", code="unknown-name"
-        )
+        return UnknownName(f"{name[1] if name else 'a name'} is used before anything was assigned to it")
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and _MEMORY.search(text)
     ):

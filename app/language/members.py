@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.language.errors import LanguageError, bad_arguments, limit_exceeded, suggest
+from app.language.errors import LanguageError, UnknownName, bad_arguments, limit_exceeded, suggest
 from app.language.operators import WALKABLE, add, check_flat, check_length, kind_of, power, within
 from app.language.running import current_limits
 from app.language.words import TENSOR_ATTRIBUTES
@@ -32,19 +32,14 @@ def member(value: Any, name: str) -> Any:
         if any(name in kept for kept in (value._parameters, value._buffers)):  # noqa: SLF001  # as above
             return None
         known = [*value._modules, *value._parameters, *value._buffers]  # noqa: SLF001  # as above
-        raise LanguageError(
-            f"{kind_of(value)} has no child, parameter or buffer named {name}{suggest(name, known)}",
-            code="unknown-name",
-        )
+        raise UnknownName(f"{kind_of(value)} has no child, parameter or buffer named {name}{suggest(name, known)}")
     if isinstance(value, Tensor):
         if name in TENSOR_ATTRIBUTES:
             return getattr(value, name)
-        raise LanguageError(
-            f"a tensor has no {name} here; it has {', '.join(sorted(TENSOR_ATTRIBUTES))}", code="unknown-name"
-        )
+        raise UnknownName(f"a tensor has no {name} here; it has {', '.join(sorted(TENSOR_ATTRIBUTES))}")
     if isinstance(value, tuple) and name in _fields(value):
         return getattr(value, name)
-    raise LanguageError(f"{kind_of(value)} has no {name}", code="unknown-name")
+    raise UnknownName(f"{kind_of(value)} has no {name}")
 
 
 def _fields(value: tuple[Any, ...]) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ class CloneRequest:
     device: str | None
     labels: Mapping[str, str] | None
     fallback: bool = False
+    if_match: frozenset[str] | None = None
 
 
 async def create_network(
@@ -142,7 +143,7 @@ async def clone_network(
 ) -> Answer:
     """Makes a network that shares all tensors with another one's revision; none is copied.
 
-    Raises: NotFound for the network or the revision; Conflict `name-taken`; Unprocessable.
+    Raises: NotFound for the network or the revision; Stale; Conflict `name-taken`; Unprocessable.
     """
 
     async def prepare() -> Write:
@@ -165,7 +166,7 @@ def _clone(
     render: Callable[[NetworkRow], Answer],
     connection: Connection,
 ) -> Answer:
-    source = locked(lab, connection, name, None)
+    source = locked(lab, connection, name, request.if_match)
     number = source.head_revision if request.revision is None else request.revision
     revision = revisions.find(connection, source.id, number)
     if revision is None:

@@ -61,13 +61,15 @@ def test_the_link_keeps_the_query_and_takes_the_new_token():
         ('W/"1"', set()),
         ('W/"1", "2"', {"2"}),
         ('""', {""}),
+        ("1", {"1"}),
+        ('12, "3"', {"12", "3"}),
     ],
 )
 def test_if_match_is_read_as_a_set_of_strong_tags(text, tags):
     assert read_if_match(text) == tags
 
 
-@pytest.mark.parametrize("text", ["1", "", '"1', '1"', '"1" "2"', '"a"b"', ",", 'w/"1"'])
+@pytest.mark.parametrize("text", ["1 2", "", '"1', '1"', '"1" "2"', '"a"b"', ",", 'w/"1"'])
 def test_if_match_that_is_no_list_of_tags_is_malformed(text):
     with pytest.raises(Malformed):
         read_if_match(text)

@@ -269,6 +269,14 @@ def test_a_clone_shares_all_and_then_goes_its_own_way(service, path, fresh_name)
     assert (item["operation"], item["detail"]["revision"]) == ("clone", 3)
 
 
+def test_a_clone_of_a_network_that_changed_meanwhile_is_refused(service, path, fresh_name):
+    name = fresh_name()
+    edit(service, path)
+    stale = service.post(f"{path}/clone", json={"name": name}, headers={"If-Match": '"1"'})
+    check_problem(stale, 412, "stale-revision")
+    assert service.post(f"{path}/clone", json={"name": name}, headers={"If-Match": '"2"'}).status_code == 201
+
+
 def test_a_clone_of_an_older_revision_and_its_refusals(service, path, fresh_name):
     edit(service, path)
     name, key = fresh_name(), {"Idempotency-Key": fresh_name("key")}

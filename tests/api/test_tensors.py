@@ -243,7 +243,7 @@ def test_a_tensor_is_made_once_however_often_it_is_asked_for(slots, fresh_name):
         ({"value": [[1], [2, 3]]}, 422, "bad-tensor", "/value/1"),
         ({"expression": "ones(2"}, 422, "bad-expression", "/expression"),
         ({"expression": 5}, 422, "bad-expression", "/expression"),
-        ({"expression": "nobody + 1"}, 422, "unknown-name", "/expression"),
+        ({"expression": "nobody + 1"}, 422, "bad-expression", "/expression"),
         ({"expression": "a", "tensors": {"a": "nobody"}}, 422, "unknown-name", "/tensors"),
         ({"expression": "a", "tensors": [1]}, 422, "bad-request", "/tensors"),
         ({"expression": "(1, 2)"}, 422, "bad-output", "/expression"),

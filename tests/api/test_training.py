@@ -129,7 +129,7 @@ WRONG = {
         {"validation": {"inputs": X.tolist(), "metrics": {"loss": "output.sum()"}}},
         "duplicate-name", "/validation/metrics/loss",
     ),
-    "validation without its targets": ({"validation": {"inputs": X.tolist()}}, "unknown-name", "/loss"),
+    "validation without its targets": ({"validation": {"inputs": X.tolist()}}, "bad-expression", "/loss"),
     "a monitor that is not there": ({"early_stop": {"monitor": "accuracy"}}, "unknown-name", "/early_stop/monitor"),
     "nothing that is kept": ({"checkpoint": {"keep_last": 0}}, "bad-request", "/checkpoint/keep_last"),
     "batches that nothing fills": ({"batch_size": 7, "drop_last": True}, "bad-request", "/batch_size"),

@@ -1,5 +1,6 @@
 """What every route does with a request that is wrong on the wire: bodies, headers, addresses, methods."""
 
+import gzip
 import http.client
 import json
 import re
@@ -82,6 +83,16 @@ def test_json_is_read_under_each_of_its_spellings(service, kind):
 )
 def test_another_content_type_is_unsupported(service, kind):
     check_problem(post(service, GOOD, content_type=kind), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_packed_body_is_unsupported_wherever_it_is_sent(service, method):
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    address = {"POST": "/v1/architectures/check", "PUT": "/v1/artifacts/x", "PATCH": "/v1/networks/x"}[method]
+    packed = service.request(method, address, content=gzip.compress(GOOD), headers=headers)
+    check_problem(packed, 415, "unsupported-media-type")
+    plain = service.post("/v1/architectures/check", content=GOOD, headers=headers | {"Content-Encoding": "identity"})
+    assert plain.status_code == 200
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(service):

@@ -157,7 +157,7 @@ def test_a_shape_error_names_the_child_that_raised_and_the_line_it_was_called_in
         (
             {"children": {"a": "Linear(1, 1)"}, "inputs": ["x"], "forward": "return x if x.sum() < 0 else a.wight"},
             torch.ones(1),
-            "unknown-name",
+            "bad-expression",
         ),
         ({"type": "ModuleList", "layers": ["ReLU()"]}, torch.ones(1), "bad-arguments"),
         ({"children": {"a": "ReLU()"}}, torch.ones(1), "bad-arguments"),

@@ -47,7 +47,7 @@ def slip(document: dict) -> tuple[str, str, str]:
 )
 def test_a_slip_in_a_path_is_refused_with_what_is_near(line, hint):
     code, pointer, words = slip(block("y = x", line))
-    assert code in ("unknown-name", "bad-arguments")
+    assert code in ("bad-expression", "bad-arguments")
     assert pointer == "/architecture/forward/1"
     assert hint in words
     assert "line 2" in words
@@ -56,12 +56,12 @@ def test_a_slip_in_a_path_is_refused_with_what_is_near(line, hint):
 def test_a_slip_in_a_graph_points_at_its_node():
     nodes = [{"id": "b", "call": "inner.dep", "inputs": ["a"]}, {"id": "a", "call": "linear", "inputs": ["x"]}]
     document = {"children": CHILDREN, "inputs": ["x"], "nodes": nodes, "outputs": ["b"]}
-    assert slip(document)[:2] == ("unknown-name", "/architecture/nodes/0")
+    assert slip(document)[:2] == ("bad-expression", "/architecture/nodes/0")
 
 
 def test_a_slip_in_a_named_block_points_at_its_use():
     document = {"blocks": {"Wrong": block("return linear.weigth")}, "type": "Sequential", "layers": ["Wrong()"]}
-    assert slip(document)[:2] == ("unknown-name", "/architecture/layers/0")
+    assert slip(document)[:2] == ("bad-expression", "/architecture/layers/0")
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ ARGUMENTS: list[Row] = [
     ("a lazy layer", "LazyLinear(3)", "unknown-layer", "/architecture"),
     ("data parallel", "DataParallel(Linear(2, 2))", "unknown-layer", "/architecture"),
     ("a layer by its full path", "torch.nn.Linear.__init__(2, 2)", "bad-expression", "/architecture"),
-    ("a layer by way of os", "os.system('true')", "unknown-name", "/architecture"),
+    ("a layer by way of os", "os.system('true')", "bad-expression", "/architecture"),
     ("import", "__import__('os').system('true')", "bad-expression", "/architecture"),
     ("a custom encoder that is no block", "Transformer(8, 2, custom_encoder='os')", "bad-arguments", "/architecture"),
     (

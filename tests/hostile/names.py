@@ -124,7 +124,7 @@ REFERENCES: list[Row] = [
             "type": "Sequential",
             "layers": ["A(A)"],
         },
-        "unknown-name",
+        "bad-expression",
         "/architecture/layers/0",
     ),
     (
@@ -145,7 +145,7 @@ REFERENCES: list[Row] = [
         "unknown-name",
         "/architecture/layers/0/ref",
     ),
-    ("a tie of nothing", own(ties=[["a.weight", "b.weight"]]), "unknown-name", "/architecture/ties/0"),
+    ("a tie of nothing", own(ties=[["a.weight", "b.weight"]]), "unknown-name", "/architecture/ties/0/0"),
     (
         "a tie of unlike shapes",
         own(children={"a": "Linear(2, 3)"}, ties=[["a.weight", "a.bias"]]),
@@ -156,13 +156,13 @@ REFERENCES: list[Row] = [
         "a tie by attributes",
         own(children={"a": "Linear(2, 3)"}, ties=[["a.__class__", "a.weight"]]),
         "unknown-name",
-        "/architecture/ties/0",
+        "/architecture/ties/0/0",
     ),
     (
         "a tie that replaces a forward",
         own(children={"a": "Linear(2, 3)"}, ties=[["a.forward", "a.weight"]]),
         "unknown-name",
-        "/architecture/ties/0",
+        "/architecture/ties/0/0",
     ),
     (
         "a cycle of nodes",
@@ -194,7 +194,7 @@ REFERENCES: list[Row] = [
         "a node that calls eval",
         {"inputs": ["x"], "nodes": [{"id": "a", "call": "eval", "inputs": ["x"]}], "outputs": ["a"]},
         "unknown-name",
-        "/architecture/nodes/0",
+        "/architecture/nodes/0/call",
     ),
     (
         "a node that calls a dunder",

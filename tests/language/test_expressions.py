@@ -145,10 +145,10 @@ def test_an_input_is_a_name_with_or_without_a_literal_default() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("unknown + 1", "unknown-name"),
-        ("relo(x)", "unknown-name"),
-        ("torch.relo(x)", "unknown-name"),
-        ("torch.nothing", "unknown-name"),
+        ("unknown + 1", "bad-expression"),
+        ("relo(x)", "bad-expression"),
+        ("torch.relo(x)", "bad-expression"),
+        ("torch.nothing", "bad-expression"),
         ("1 / 0", "bad-arguments"),
         ("2 ** 63", "limit-exceeded"),
         ("2 ** 64 - 1", "limit-exceeded"),

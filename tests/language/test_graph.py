@@ -62,7 +62,7 @@ def test_ids_may_be_any_text_and_may_be_called_as_functions_are() -> None:
     ("calls", "outputs", "code", "line"),
     [
         ([GraphCall("h", "hidden", ("y",))], ["h"], "unknown-name", 1),
-        ([GraphCall("h", "hiden", ("x",))], ["h"], "unknown-name", 1),
+        ([GraphCall("h", "hiden", ("x",))], ["h"], "bad-expression", 1),
         ([GraphCall("h", "hidden", ("x",))], ["z"], "unknown-name", 2),
         ([GraphCall("h", "hidden", ("x",)), GraphCall("h", "out", ("x",))], ["h"], "duplicate-name", 2),
         ([GraphCall("h", "__import__", ("x",))], ["h"], "bad-expression", 1),

@@ -211,6 +211,7 @@ async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
             "malformed",
             "not-found",
             "name-taken",
+            "stale-revision",
             "in-flight",
             "invalid-request",
             "bad-name",
@@ -225,11 +226,17 @@ async def clone(
     name: NetworkName,
     body: Annotated[NewClone, Body(openapi_examples={"copy": {"value": {"name": "mlp-copy"}}})],
     retry: RetryDep,
+    if_match: IfMatchDep,
 ) -> Response:
     """Makes a network that begins as this one is, at its newest revision or at another. No tensor is copied; ties and
     constants stay as they are. From then on the two change independently."""
     wanted = CloneRequest(
-        name=body.name, revision=body.revision, device=body.device, labels=body.labels, fallback=body.fallback
+        name=body.name,
+        revision=body.revision,
+        device=body.device,
+        labels=body.labels,
+        fallback=body.fallback,
+        if_match=if_match,
     )
     answer = await clone_network(
         lab, name, wanted, retry, lambda row: answer_created(network_of(row), path_of(row.name), row.head_revision)
