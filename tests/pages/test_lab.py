@@ -74,6 +74,12 @@ def test_shapes_that_do_not_fit_are_told_and_the_drawing_stays(filled, look):
     expect(page.get_by_role("img", name="Diagram of mlp")).to_be_visible()
 
 
+def test_an_image_is_guessed_for_a_network_of_convolutions(filled, look):
+    page = ready(look(f"{filled.base_url}/lab#/networks/lenet"))
+    expect(page.get_by_label("Shapes of inputs")).to_have_value("[2,1,28,28]")
+    expect(page.locator(".note")).to_be_empty()
+
+
 def test_revisions_are_listed_and_two_of_them_compared(filled, look):
     page = ready(look(f"{filled.base_url}/lab#/networks/two-towers/revisions"))
     revisions = page.get_by_role("table", name="Revisions").locator("tbody tr")
@@ -224,11 +230,12 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_forgotten(tmp_path, look):
 
 
 def test_a_service_that_is_away_is_told_and_tried_again(filled, look):
-    page = look(f"{filled.base_url}/lab", allowed=("ERR_FAILED", "ERR_INTERNET_DISCONNECTED"))
-    ready(page)
+    page = ready(look(f"{filled.base_url}/lab#/networks/mlp", allowed=("ERR_", "Failed to fetch")))
     page.context.set_offline(True)
-    page.get_by_role("link", name="Devices").click()
+    page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.get_by_role("link", name="Devices").click()
+    expect(page.get_by_role("alert")).to_have_count(1)
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("article", name="cpu:0")).to_be_visible()

@@ -6,14 +6,22 @@ import { h, say } from "./dom.js";
 export async function showDiagram(place, signal, network) {
   const parameters = await get(query(at(network.name, "parameters"), { page_size: 1 }), signal);
   const modules = await get(at(network.name, "modules"), signal);
-  const shapes = h("input", { id: "shapes", value: guess(network, modules, parameters.items[0]), spellcheck: "false",
+  const guessed = guess(network, modules, parameters.items[0]);
+  const shapes = h("input", { id: "shapes", value: guessed, spellcheck: "false",
     autocomplete: "off", "aria-describedby": "shapes-why" });
   const depth = h("select", { id: "depth" }, h("option", { value: "" }, "All"),
     [1, 2, 3, 4].map((levels) => h("option", { value: levels }, String(levels))));
   const image = h("img", { class: "drawing", alt: `Diagram of ${network.name}; the printed tree below says the same.` });
   const note = h("p", { class: "note", role: "status" });
   const save = h("a", { class: "button", download: `${network.name}.svg` }, "Save as SVG");
-  const draw = () => drawDiagram(image, note, save, signal, network.name, shapes.value.trim(), depth.value);
+  const draw = async () => {
+    const typed = shapes.value.trim();
+    const wrong = await drawDiagram(image, signal, network.name, typed, depth.value);
+    const why = typed === guessed ? "a guess does not fit. Type the shapes of your inputs." : wrong?.message;
+    note.textContent = wrong ? `Drawn without shapes: ${why}` : "";
+    save.href = image.src;
+    say(`Diagram of ${network.name} drawn.`);
+  };
   const large = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
     large.setAttribute("aria-pressed", String(image.classList.toggle("actual")));
   } }, "Actual size");
@@ -35,19 +43,17 @@ async function printed(network, signal) {
   return h("pre", { tabindex: 0 }, h("code", {}, await reply.text()));
 }
 
-// Draws with the shapes, or without them where they do not fit, and says why.
-async function drawDiagram(image, note, save, signal, name, shapes, depth) {
+// Draws with the shapes, or without them where they do not fit; returns the problem then.
+async function drawDiagram(image, signal, name, shapes, depth) {
   const address = (given) => query(at(name, "diagram"), { depth, input_shapes: given });
-  note.textContent = "";
   try {
     await showPicture(image, address(shapes), signal);
+    return null;
   } catch (error) {
     if (!(error instanceof Problem) || !shapes) throw error;
-    note.textContent = `Drawn without shapes: ${error.message}`;
     await showPicture(image, address(""), signal);
+    return error;
   }
-  save.href = image.src;
-  say(`Diagram of ${name} drawn.`);
 }
 
 // Shapes of a first try, from the first module that has a parameter: two rows of what it takes.
@@ -60,7 +66,7 @@ function guess(network, modules, first) {
   }
   const conv = /^Conv(\d)d$/.exec(owner?.type ?? "");
   const groups = Number(/groups=(\d+)/.exec(owner?.repr ?? "")?.[1] ?? 1);
-  if (conv) return JSON.stringify([2, size * groups, ...Array(Number(conv[1])).fill(32)]);
+  if (conv) return JSON.stringify([2, size * groups, ...Array(Number(conv[1])).fill(size * groups === 1 ? 28 : 32)]);
   if (/^(LSTM|GRU|RNN)$/.test(owner?.type ?? "")) return JSON.stringify([8, 2, size]);
   return size === undefined ? "" : JSON.stringify([2, size]);
 }

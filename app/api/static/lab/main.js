@@ -61,6 +61,11 @@ window.addEventListener("hashchange", async () => {
   say(main.querySelector("h1").textContent);
   await shown;
 });
+// What a button began and could not end; what a view that was left began is of no interest.
+window.addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name !== "AbortError") main.firstElementChild.append(trouble(event.reason));
+  if (event.reason?.name === "AbortError" || event.reason instanceof Problem) event.preventDefault();
+});
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the hash says which view it is
   main.focus();
