@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install run test soak test-compose lint format format-kept picture bench clean
+.PHONY: install run test soak test-gpu test-compose lint format format-kept picture bench clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,9 @@ test: lint
 
 soak: install
 	$(BIN)/pytest -m slow --timeout 3600 -s
+
+test-gpu: install
+	$(BIN)/pytest -m gpu tests/gpu -rs
 
 test-compose: install
 	$(BIN)/pytest -m compose tests/deployment -rs

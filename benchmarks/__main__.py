@@ -6,13 +6,14 @@ What is worth keeping goes into `benchmarks/RESULTS.md` with the date and the ma
 import sys
 from collections.abc import Callable
 
-from benchmarks import batching, create, edits, files, forward, jobs, language, many, training
+from benchmarks import batching, create, edits, files, forward, jobs, language, many, pool, training
 
 MEASUREMENTS: dict[str, Callable[[], list[str]]] = {
     "forward": forward.measure,
     "batching": batching.measure,
     "create": create.measure,
     "jobs": jobs.measure,
+    "pool": pool.measure,
     "language": language.measure,
     "training": training.measure,
     "files": files.measure,
