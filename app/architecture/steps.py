@@ -64,6 +64,9 @@ def read_step(text: str, pointer: str, limits: Limits) -> Step:
         function = expression.tree.func
         if isinstance(function, ast.Name) and function.id in called:
             return Step(expression, function.id, pointer)
+    for name in sorted(expression.names & INITIALIZERS):
+        message = f"{name} is an initialiser; call it, as in {name}(...), or {name}() where it needs nothing"
+        raise in_place(pointer, message, code="bad-expression")
     for name in sorted(expression.called):
         if name.endswith("_") and name not in INITIALIZERS:
             message = f"there is no initialiser {name}{suggest(name, INITIALIZERS)}"

@@ -259,6 +259,14 @@ def test_a_rule_without_effect_or_sense_is_refused_and_changes_nothing(service, 
     check_problem(service.post("/v1/networks", json=creation), 422, code, pointer.replace("/rules", "/init", 1))
 
 
+def test_an_initialiser_that_is_not_called_is_told_how_it_is(service, fresh_name):
+    path = create(service, fresh_name(), MLP_JSON)
+    rule = {"parameters": {"weight": "ones_"}}
+    reply = service.post(f"{path}/initialize", json={"rules": [rule]})
+    problem = check_problem(reply, 422, "bad-expression", "/rules/0/parameters/weight")
+    assert "ones_()" in problem["detail"]
+
+
 # --- P8: edits ---
 
 
