@@ -8,7 +8,7 @@ live in the modules beside this one; who may use them is the services', the stor
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeVar
 
 import psycopg
@@ -53,10 +53,18 @@ class Database:
     """The database behind `url`. Thread-safe; connections are made when first needed and mended when lost.
 
     Not to be carried over a fork: every process makes its own. An SQLite file must be there already unless
-    `may_create`: one that is gone must not come back empty.
+    `may_create`: one that is gone must not come back empty. Whoever may be broken off between any two instructions
+    gives with `writing` a context that keeps a transaction whole, or one that is broken off keeps others out for ever.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, may_create: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        may_create: bool = False,
+        writing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         parsed = normalise_url(url)
         self.url: str = parsed.render_as_string(hide_password=False)
         self.kind: Literal["sqlite", "postgresql"]
@@ -71,6 +79,7 @@ class Database:
             self.server = Server(parsed, application="model-lab", settings=_POSTGRESQL_SESSION)
             self.engine = _postgresql_engine(parsed, self.server, pool_size)
         self._pen = sqlite.Pen()
+        self._writing = writing
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -84,12 +93,17 @@ class Database:
         on PostgreSQL the isolation is READ COMMITTED and rows read in order to be changed need `FOR UPDATE`.
         """
         if self.kind == "postgresql":
-            with _translated(), self.engine.begin() as connection:
+            with self._writing(), _translated(), self.engine.begin() as connection:
                 if not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
             return
-        with _translated(), self._pen.held() as busy_seconds, self.engine.connect() as connection:
+        with (
+            self._writing(),
+            _translated(),
+            self._pen.held() as busy_seconds,
+            self.engine.connect() as connection,
+        ):
             writer = connection.execution_options(busy_seconds=busy_seconds, durable=durable)
             with writer.begin():
                 yield writer

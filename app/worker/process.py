@@ -84,7 +84,7 @@ def _start(connection: socket.socket, reader: FrameReader[Start | Task], turn: T
             settings = Settings.model_validate_json(message.settings)
             _prepare_torch(message.device, message.lane, settings)
             _limit_memory(message.place, settings)
-            database = Database(settings.resolved_database_url)
+            database = Database(settings.resolved_database_url, writing=turn.uninterrupted)
             # A job that dies is not tried again here, so none may die of another one.
             careful = message.careful if message.lane == "requests" else sys.maxsize
             return Worker.make(message.device, settings, database, turn, message.place), careful
@@ -187,7 +187,7 @@ def _framed(worker: Worker, sequence: int, reply: Reply) -> bytes:
 
 def _clean_up(worker: Worker) -> None:
     """Puts right what a task that was broken off may have left: between any two instructions, so nothing is certain."""
-    worker.residency.drop_latest()
+    worker.residency.mend()
     torch.set_grad_enabled(True)
     torch.seed()
 

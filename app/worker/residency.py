@@ -103,20 +103,28 @@ class Residency:
 
     def drop(self, key: Key) -> int:
         """Lets a resident go and tells its bytes; 0 where it was not here."""
-        held = self._held.pop(key, None)
+        held = self._held.get(key)
         if held is None:
             return 0
-        self._byte_count -= held.resident.bytes
-        self._to_give_back += held.resident.bytes
         self.changed = True
         self._came.pop(key, None)
         self._left.add(key)
+        del self._held[key]
+        self._byte_count -= held.resident.bytes
+        self._to_give_back += held.resident.bytes
         return held.resident.bytes
 
-    def drop_latest(self) -> None:
-        """Drops what was used last: a task that was broken off may have left it half changed."""
+    def mend(self) -> None:
+        """Puts right what a task may have left that was broken off between any two instructions.
+
+        What was used last may be half changed and goes; the sums are made anew, and all that stay are told of again.
+        """
         if self._held:
             self.drop(next(reversed(self._held)))
+        self._byte_count = sum(held.resident.bytes for held in self._held.values())
+        self._came = {key: held.resident for key, held in self._held.items()}
+        self._left -= self._held.keys()
+        self.changed = True
 
     def release(self, keys: list[Key]) -> int:
         """Lets residents go, gives their memory back and tells how many bytes they took."""

@@ -1,14 +1,20 @@
 """The budget of a device: who leaves, what is told of it, and memory that is really freed."""
 
 import gc
+import itertools
+import sys
 import weakref
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 import torch
 
 from app.errors import Unprocessable
 from app.messages import Resident
+from app.worker import residency as residency_module
 from app.worker.residency import Residency
+from app.worker.turn import Withdrawn
 from tests.worker.conftest import create
 
 CPU = torch.device("cpu")
@@ -74,6 +80,47 @@ def test_where_memory_is_short_the_others_leave_and_it_is_tried_again():
 
     assert residency.allocate(make) == "made"
     assert tries == [1, 0]
+
+
+def test_the_sums_are_right_wherever_a_task_is_broken_off():
+    """The fault is put at one instruction after the other."""
+    for place in range(1, 10_000):
+        residency = Residency(CPU, 100)
+        for name in "abc":
+            residency.add(network(name, 30), name)
+        known = {resident.id for resident in residency.changes().came}
+        whole = _broken_off_at(place, lambda r=residency: r.make_room(30, "it") or r.add(network("d", 30), "d"))
+        residency.mend()
+        kept = {resident.id for resident in residency.report()}
+        told = residency.changes()
+        assert residency.byte_count == 30 * len(kept)
+        assert (known | {resident.id for resident in told.came}) - {name for _, name in told.left} == kept
+        if whole:
+            break
+    assert place > 50
+
+
+def _broken_off_at(place: int, act: Callable[[], object]) -> bool:
+    """Runs `act` and raises Withdrawn at its `place`-th instruction in the residency; True when it has not so many."""
+    left = itertools.count(place, -1)
+
+    def trace(frame: FrameType, event: str, _argument: object) -> object:
+        if frame.f_code.co_filename != residency_module.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and next(left) == 1:
+            raise Withdrawn
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except Withdrawn:
+        return False
+    finally:
+        sys.settrace(before)
+    return True
 
 
 def test_another_failure_costs_nobody_its_place():
