@@ -80,19 +80,33 @@ def require(lab: Lab, role: Role) -> None:
         raise Forbidden(message, extra={"role": lab.caller.role, "needed": role})
 
 
-async def in_thread(work: Callable[[], ResultT]) -> ResultT:
+async def in_thread(work: Callable[[], ResultT], limiter: anyio.CapacityLimiter | None = None) -> ResultT:
     """Runs blocking database work beside the event loop.
 
-    A client that leaves does not stop it half-way: a transaction ends by itself.
+    A client that leaves waits for nothing, and does not stop it half-way: a transaction ends by itself, and its thread
+    counts in `limiter` (the service's own if None) until it has. What has not begun by then is not begun.
     """
-    return await anyio.to_thread.run_sync(work)
+    begun = False
+
+    def begin() -> ResultT:
+        nonlocal begun
+        begun = True
+        return work()
+
+    running = asyncio.ensure_future(anyio.to_thread.run_sync(begin, limiter=limiter))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if not begun:
+            running.cancel()
+        raise
 
 
 async def ask_heads(lab: Lab, question: Callable[[HeadReader], Head | None]) -> Head | None:
     """Asks for a head: here and now where that takes microseconds, else beside the event loop, one after the other."""
     if not lab.heads.may_wait:
         return question(lab.heads)
-    return await anyio.to_thread.run_sync(question, lab.heads, limiter=lab.asking)
+    return await in_thread(lambda: question(lab.heads), lab.asking)
 
 
 async def look_up(lab: Lab, query: Callable[[Connection], ResultT]) -> ResultT:
