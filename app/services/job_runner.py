@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-import anyio.to_thread
+import anyio
 import msgspec
 
 from app.db import leases
@@ -28,7 +28,7 @@ from app.messages import to_failure
 from app.services.idempotency import Write
 from app.services.job_context import Attempt, JobContext, Kinds, is_death, is_passing
 from app.services.jobs import forget_ended_jobs
-from app.services.lab import Caller, Lab
+from app.services.lab import Caller, Lab, in_thread
 from app.services.writes import MOST_TRIES, HeadMoved, too_contended, turn
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,10 @@ class JobRunner:
         with self._lab.bell.listening() as ear:
             while not self._lab.stopping.is_set():
                 try:
-                    while self._has_room() and (claimed := await self._in_thread(self._claim_one)) is not None:
+                    while self._has_room():
+                        claimed = await self._in_thread(partial(self._claim_one, busy_devices=self._busy_devices()))
+                        if claimed is None:
+                            break
                         self._begin(claimed)
                 except LabError as error:  # the database is away: it will be back
                     logger.warning("no job can be claimed: %s", error.detail)
@@ -117,7 +120,7 @@ class JobRunner:
                         await self._in_thread(self._reap)  # after our own leases were renewed
                     if now >= next_forget:
                         next_forget = now + FORGET_SECONDS
-                        await anyio.to_thread.run_sync(self._forget, limiter=self._threads)
+                        await in_thread(self._forget, self._threads)
                 except LabError as error:
                     logger.warning("leases cannot be renewed: %s", error.detail)
                     await asyncio.sleep(self._lab.settings.job_poll_seconds)
@@ -136,11 +139,14 @@ class JobRunner:
         places = len(self._lab.pool.devices) * self._lab.settings.job_workers
         return not self._lab.stopping.is_set() and len(self._running) < places
 
-    def _claim_one(self, connection: Connection) -> Claimed | None:
+    def _busy_devices(self) -> list[str]:
+        """Asked in the event loop: what runs changes there."""
         at_work = Counter(one.claimed.device for one in self._running.values() if one.claimed.device is not None)
-        busy = [device for device, count in at_work.items() if count >= self._lab.settings.job_workers]
+        return [device for device, count in at_work.items() if count >= self._lab.settings.job_workers]
+
+    def _claim_one(self, connection: Connection, busy_devices: list[str]) -> Claimed | None:
         seconds = self._lab.settings.job_lease_seconds
-        claimed = leases.claim(connection, kinds=list(self._kinds), lease_seconds=seconds, busy_devices=busy)
+        claimed = leases.claim(connection, kinds=list(self._kinds), lease_seconds=seconds, busy_devices=busy_devices)
         if claimed is not None:
             wake_others(connection)
         return claimed
@@ -262,7 +268,7 @@ class JobRunner:
             with database.reading() if reading else database.transaction() as connection:
                 return work(connection)
 
-        return await anyio.to_thread.run_sync(run, limiter=self._threads)
+        return await in_thread(run, self._threads)
 
 
 def _waking(work: Callable[[Connection], object]) -> Callable[[Connection], None]:

@@ -1,6 +1,7 @@
 """The runner, with kinds of jobs that the tests make up: what is run again, what is not, what a stop leaves behind."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -227,6 +228,22 @@ def test_an_attempt_whose_head_moved_is_made_again_on_the_new_head(laboratory):
         assert (row.state, row.attempts) == ("succeeded", 1)
         assert seen == [1, 2, 3]
         assert laboratory.notes() == ["on 3"]
+
+    asyncio.run(scenario())
+
+
+def test_what_runs_is_looked_at_in_the_event_loop_alone(laboratory):
+    class OfTheLoop(dict):
+        """What runs; it changes in the event loop, so another thread may not walk through it."""
+
+        def values(self):
+            assert threading.current_thread() is threading.main_thread()
+            return super().values()
+
+    async def scenario() -> None:
+        async with laboratory.running(kind=Attempts("on")) as runner:
+            runner._running = OfTheLoop(runner._running)
+            assert (await laboratory.ended(laboratory.add("kind"))).state == "succeeded"
 
     asyncio.run(scenario())
 
