@@ -8,7 +8,7 @@ WORKERS ?= 2
 
 .PHONY: install run test soak test-gpu test-compose lint format format-kept picture bench clean
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed $(VENV)/clients/.installed
 
 # torch comes first and alone: what follows then finds it there and does not choose a build of its own.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -18,7 +18,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-run: install
+# Clients of others for the tests, which ask for other versions than we do.
+$(VENV)/clients/.installed: tests/clients/requirements.txt | $(VENV)/.installed
+	test -x $(VENV)/clients/bin/pip || $(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/pip install --quiet -r tests/clients/requirements.txt
+	touch $@
+
+run: $(VENV)/.installed
 	$(BIN)/model-lab serve --host $(HOST) --port $(PORT)
 
 test: lint

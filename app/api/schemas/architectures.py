@@ -28,6 +28,7 @@ _ARCHITECTURE_WORDS = """A block. A block is one of:
 
 `blocks` beside any object form defines named blocks for use inside it."""
 
+ARGUMENT = {"description": "A number, a text, a truth value, a list, null, or a block."}
 ARCHITECTURE_SCHEMA: dict[str, Any] = {
     "title": "Architecture",
     "description": _ARCHITECTURE_WORDS,
@@ -37,7 +38,7 @@ ARCHITECTURE_SCHEMA: dict[str, Any] = {
             "type": "array",
             "title": "Sequence",
             "description": "Blocks run one after the other.",
-            "items": {"$ref": "#/components/schemas/Architecture"},
+            "items": {"description": "A block, in any of these forms."},  # few generators follow a schema to itself
         },
         {
             "type": "object",
@@ -45,12 +46,12 @@ ARCHITECTURE_SCHEMA: dict[str, Any] = {
             "required": ["type"],
             "properties": {
                 "type": {"type": "string", "description": "A layer of torch.nn, or a named block."},
-                "args": {"type": "array", "description": "Arguments by position."},
-                "kwargs": {"type": "object", "description": "Arguments by name."},
-                "layers": {"type": ["array", "object"], "description": "Children of a container."},
-                "shared": {"type": "object", "description": "Blocks that `ref` may name, each used more than once."},
-                "blocks": {"type": "object", "description": "Named blocks for use inside."},
-                "hyperparameters": {"type": ["object", "array"], "description": "Names that text inside may use."},
+                "args": {"type": "array", "items": ARGUMENT, "description": "Arguments by position."},
+                "kwargs": {"description": "Arguments by name, an object."},
+                "layers": {"description": "Children of a container, a list or an object."},
+                "shared": {"description": "Blocks that `ref` may name, each used more than once, an object."},
+                "blocks": {"description": "Named blocks for use inside, an object."},
+                "hyperparameters": {"description": "Names that text inside may use, an object or a list."},
             },
         },
         {
@@ -58,29 +59,21 @@ ARCHITECTURE_SCHEMA: dict[str, Any] = {
             "title": "Block of one's own",
             "properties": {
                 "hyperparameters": {
-                    "type": ["object", "array"],
-                    "description": "Names with defaults; null for one that must be given.",
+                    "description": "Names with defaults, an object with null for one that must be given; or a list.",
                 },
-                "children": {"type": ["object", "string"], "description": "Blocks by name."},
-                "parameters": {"type": "object", "description": "Expressions that give first values, by name."},
-                "constants": {"type": "object", "description": "Buffers: saved, never trained."},
-                "ties": {"type": "array", "description": "Pairs [left, right] meaning left = right."},
+                "children": {"description": "Blocks by name, an object; or a hyperparameter that holds them."},
+                "parameters": {"description": "Expressions that give first values, by name, an object."},
+                "constants": {"description": "Buffers: saved, never trained; an object."},
+                "ties": {"description": "Pairs [left, right] meaning left = right, a list."},
                 "inputs": {
                     "type": "array",
                     "items": {"type": "string"},
                     "description": "Names; `mask=None` has a default.",
                 },
-                "forward": {
-                    "description": "Statements of the language.",
-                    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-                },
-                "nodes": {
-                    "type": "array",
-                    "items": {"type": "object"},
-                    "description": "A graph in place of `forward`.",
-                },
-                "outputs": {"type": ["array", "object"], "description": "What the graph gives."},
-                "blocks": {"type": "object", "description": "Named blocks for use inside."},
+                "forward": {"description": "Statements of the language, as text or a list of lines."},
+                "nodes": {"description": "A graph in place of `forward`, a list of objects."},
+                "outputs": {"description": "What the graph gives, a list or an object."},
+                "blocks": {"description": "Named blocks for use inside, an object."},
             },
         },
     ],

@@ -10,7 +10,7 @@ TENSOR_DATA: dict[str, Any] = {
     "title": "TensorData",
     "description": "Nested lists, a number, a truth value, or a non-finite number in words.",
     "anyOf": [
-        {"type": "array", "items": {"$ref": "#/components/schemas/TensorData"}},
+        {"type": "array", "items": {"description": "Any of these."}},  # not itself: few generators can follow that
         {"type": "number"},
         {"type": "boolean"},
         {"enum": ["NaN", "Infinity", "-Infinity"]},
