@@ -17,7 +17,7 @@ from app.db import networks, revisions
 from app.db.engine import Connection
 from app.db.networks import NetworkRow, NetworkSummary, NewNetwork
 from app.db.revisions import NewRevision
-from app.errors import NotFound, Stale
+from app.errors import Conflict, NotFound, Stale
 from app.messages import Batching, BuildNetwork, Built, ProveRowWise, RowWise
 from app.pool.base import expect
 from app.services.architectures import check_dtype, encode_architecture
@@ -263,12 +263,13 @@ def change_row(
 ) -> NetworkRow:
     """Changes a network's row in a transaction of its own, if it is still `network_id` that has the name.
 
-    Raises: NotFound, Stale, Conflict `name-taken`.
+    Raises: NotFound; Stale; Conflict, also `name-taken`.
     """
     with lab.database.transaction() as connection:
         row = locked(lab, connection, name, if_match)
         if network_id not in (None, row.id):
-            raise Stale(f"Another network was given the name {name!r} meanwhile.")
+            message = f"Another network was given the name {name!r} meanwhile."
+            raise Conflict(message) if if_match is None else Stale(message)
         changed = {field: value for field, value in changes.items() if getattr(row, field) != value}
         if not changed:
             return row

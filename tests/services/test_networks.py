@@ -15,6 +15,7 @@ from app.services.lab import Lab
 from app.services.networks import (
     NetworkRequest,
     change_network,
+    change_row,
     create_network,
     delete_network,
     find_network,
@@ -45,6 +46,21 @@ def test_of_two_that_want_one_name_at_once_one_gets_it(lab):
         done = await asyncio.gather(*(create(lab, "same") for _ in range(4)), return_exceptions=True)
         assert sum(result is None for result in done) == 1
         assert all(isinstance(result, Conflict) and result.code == "name-taken" for result in done if result)
+
+    asyncio.run(scene())
+
+
+def test_a_change_meant_for_a_network_is_not_made_to_another_that_took_its_name(lab):
+    async def scene() -> None:
+        await create(lab, "net")
+        meant = (await find_network(lab, "net")).id
+        await delete_network(lab, "net", None)
+        await create(lab, "net")
+        for if_match, error, code in ((None, Conflict, "conflict"), (frozenset({"1"}), Stale, "stale-revision")):
+            with pytest.raises(error) as refused:
+                change_row(lab, "net", {"labels": {"a": "b"}}, if_match, network_id=meant)
+            assert refused.value.code == code
+        assert (await find_network(lab, "net")).labels == {}
 
     asyncio.run(scene())
 
