@@ -36,7 +36,7 @@ def spin(steps: int) -> CheckArchitecture:
 
 
 FOREVER = 10**9
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 Scenario = Callable[[WorkerPool], Awaitable[None]]
 Run = Callable[[Scenario], None]
 
