@@ -265,7 +265,14 @@ async def get(lab: LabDep, name: NetworkName) -> Response:
     responses={
         200: ok("The network, changed.", EXAMPLE, headers=("ETag",)),
         **problems(
-            "malformed", "not-found", "name-taken", "stale-revision", "invalid-request", "bad-name", "not-row-wise"
+            "malformed",
+            "not-found",
+            "conflict",
+            "name-taken",
+            "stale-revision",
+            "invalid-request",
+            "bad-name",
+            "not-row-wise",
         ),
     },
 )
@@ -356,6 +363,7 @@ async def get_architecture(
         **problems(
             "malformed",
             "not-found",
+            "conflict",
             "stale-revision",
             "invalid-request",
             "unknown-device",
