@@ -19,9 +19,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # Clients of others for the tests, which ask for other versions than we do.
-$(VENV)/clients/.installed: tests/clients/requirements.txt | $(VENV)/.installed
+TYPESCRIPT := tests/clients/typescript
+$(VENV)/clients/.installed: tests/clients/requirements.txt $(TYPESCRIPT)/package-lock.json | $(VENV)/.installed
 	test -x $(VENV)/clients/bin/pip || $(PYTHON) -m venv $(VENV)/clients
 	$(VENV)/clients/bin/pip install --quiet -r tests/clients/requirements.txt
+	mkdir -p $(VENV)/clients/typescript
+	cp $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json $(VENV)/clients/typescript
+	npm ci --prefix $(VENV)/clients/typescript --no-audit --no-fund --loglevel=error \
+		|| echo "without npm and its packages the client for TypeScript is not tested"
 	touch $@
 
 run: $(VENV)/.installed
