@@ -12,7 +12,7 @@ from app.errors import LabError, Place, Unprocessable
 from app.messages import ShapeSpec
 from app.tensors.strict_json import read_json
 
-LONGEST = 10_000
+LONGEST = 2_000  # a request line holds no more once each sign is percent-encoded, and a client that sends more learns no reason
 _adapter: TypeAdapter[list[int] | dict[str, list[int] | ShapeAndDtype]] = TypeAdapter(InputShapes)
 
 InputShapesQuery = Annotated[
