@@ -309,7 +309,7 @@ def test_a_page_size_out_of_range_is_refused(service, size):
     assert "page_size" in problem["detail"]
 
 
-@pytest.mark.parametrize("token", ["x", "%00", "MTo=", "zzzz", "MjphYmM", "%C3%A4", "MTr_"])
+@pytest.mark.parametrize("token", ["x", "MTo=", "zzzz", "MjphYmM", "%C3%A4", "MTr_"])
 def test_a_page_token_of_ones_own_making_is_refused(service, token):
     response = service.get(f"/v1/networks?page_token={token}")
     if response.status_code == 200:

@@ -173,6 +173,7 @@ def test_the_keyboard_is_enough_and_shows_where_it_is(filled, look):
     assert focused(ready(page)) == "two-towers"  # its heading, from where reading goes on
     tab_to(page, "Parameters")
     page.keyboard.press("Enter")
+    expect(page.get_by_text("read.bias")).to_be_visible()
     ready(page)
     tab_to(page, "read.bias")
     page.keyboard.press("Space")

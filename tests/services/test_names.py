@@ -7,7 +7,7 @@ import pytest
 from app.db import networks, revisions
 from app.db.engine import Database
 from app.db.heads import Head, HeadReader
-from app.errors import Stale
+from app.errors import Conflict
 from app.messages import LoadNetwork, ProveRowWise, RowWise
 from app.services.idempotency import Answer
 from app.services.lab import Lab
@@ -88,7 +88,7 @@ def test_what_was_found_for_one_network_is_not_written_to_another(database, head
             wanted = BatchingChange(Batching(8, 1.0))
             await change_network(lab, "net", new_name=None, labels=None, batching=wanted, if_match=None)
 
-    with pytest.raises(Stale):
+    with pytest.raises(Conflict):
         asyncio.run(change())
     with database.reading() as connection:
         assert networks.find_by_id(connection, theirs.id).batch_size is None
