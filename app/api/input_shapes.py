@@ -12,7 +12,8 @@ from app.errors import LabError, Place, Unprocessable
 from app.messages import ShapeSpec
 from app.tensors.strict_json import read_json
 
-LONGEST = 2_000  # a request line holds no more once each sign is percent-encoded, and a client that sends more learns no reason
+# Each sign may be three in an address, and a request line that is too long is refused before it comes here.
+LONGEST = 2_000
 _adapter: TypeAdapter[list[int] | dict[str, list[int] | ShapeAndDtype]] = TypeAdapter(InputShapes)
 
 InputShapesQuery = Annotated[
