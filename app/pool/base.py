@@ -5,10 +5,11 @@ Implementations: `local.py` (spawned processes on this machine), `ray.py` (a clu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from app.errors import Conflict
 from app.messages import Lane, Progress, Reply, Resident, Task
 
 ReplyT = TypeVar("ReplyT")
@@ -114,3 +115,10 @@ def expect(reply: object, kind: type[ReplyT]) -> ReplyT:
     if not isinstance(reply, kind):
         raise TypeError(f"a worker answered with {type(reply).__name__} where {kind.__name__} was expected")
     return reply
+
+
+def absent_device(device: str | None, present: Collection[str]) -> Conflict:
+    """What is told of a device that a network or a tensor is on, and that this pool does not have."""
+    names = ", ".join(present)
+    message = f"There is no device {device} here (any more); present: {names}. Move the network to one of them."
+    return Conflict(message, code="absent-device", extra={"devices": list(present)})

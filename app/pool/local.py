@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from app.errors import Conflict
 from app.messages import Failure, Lane, Progress, Reply, Task, from_failure
-from app.pool.base import Measurement, WorkerInfo, WorkerPool
+from app.pool.base import Measurement, WorkerInfo, WorkerPool, absent_device
 from app.pool.devices import chosen_devices
 from app.pool.hardware import measure
 from app.pool.slot import Slot, stopping
@@ -66,12 +65,7 @@ class LocalPool(WorkerPool):
         if self._stopping:
             raise stopping()
         if device is not None and device not in self._slots:
-            present = ", ".join(self._slots)
-            raise Conflict(
-                f"There is no device {device} here (any more); present: {present}. Move the network to one of them.",
-                code="absent-device",
-                extra={"devices": list(self._slots)},
-            )
+            raise absent_device(device, self._slots)
         if lane == "jobs":
             slot = self._job_slot(device)
         else:

@@ -19,9 +19,9 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError
 
-from app.errors import Conflict, DeadlineExceeded, Unavailable
+from app.errors import DeadlineExceeded, Unavailable
 from app.messages import Failure, KeepTensors, Lane, Progress, Reply, Task, from_failure
-from app.pool.base import Measurement, WorkerInfo, WorkerPool
+from app.pool.base import Measurement, WorkerInfo, WorkerPool, absent_device
 from app.pool.devices import chosen_devices
 from app.pool.seat import Seat, pack_task, unpack, unpack_measurement, unpack_workers
 from app.settings import Settings
@@ -90,12 +90,7 @@ class RayPool(WorkerPool):
     ) -> Reply:
         remote = self._least_busy() if device is None else self._remotes.get(device)
         if remote is None:
-            present = ", ".join(self._remotes)
-            raise Conflict(
-                f"There is no device {device} here (any more); present: {present}. Move the network to one of them.",
-                code="absent-device",
-                extra={"devices": list(self._remotes)},
-            )
+            raise absent_device(device, self._remotes)
         seconds = deadline_seconds or self._settings.deadline_seconds
         packed, file = await asyncio.to_thread(pack_task, task) if _names_file(task) else pack_task(task)
         for deaths in range(1, DEATHS_PER_TASK[lane] + 1):

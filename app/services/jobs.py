@@ -19,6 +19,7 @@ from app.db.jobs import ENDED, JobRow, NewJob
 from app.db.wakeups import wake_others
 from app.errors import Conflict, LabError, NotFound
 from app.messages import Failure, NetworkRef, from_failure
+from app.pool.base import absent_device
 from app.services.idempotency import Answer, Retry, Write, answer_once
 from app.services.job_bytes import INLINE_BYTES, keep_bytes
 from app.services.lab import Lab, in_thread, require
@@ -69,9 +70,7 @@ async def accept_job(lab: Lab, asked: JobRequest, retry: Retry | None, render: C
     """
     require(lab, "write")
     if asked.network.device not in lab.pool.devices:
-        present = ", ".join(lab.pool.devices)
-        message = f"There is no device {asked.network.device} here (any more); present: {present}."
-        raise Conflict(message, code="absent-device", extra={"devices": list(lab.pool.devices)})
+        raise absent_device(asked.network.device, lab.pool.devices)
 
     async def prepare() -> Write:
         body, manifests = asked.body, dict(asked.manifests)
