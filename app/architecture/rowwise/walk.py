@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from app.architecture.own import OwnBlock, written_of
-from app.architecture.rowwise.expressions import Expressions, elements_of
+from app.architecture.rowwise.expressions import Expressions
 from app.architecture.rowwise.forms import ANYTHING, Elements, Mixed, Value, fork, join, mixed
 from app.architecture.rowwise.layers import follow_layer
+from app.architecture.rowwise.lists import elements_of
 from app.architecture.rowwise.numbers import truth
 
 MOST_STEPS = 50_000  # statements followed in one network
