@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         "auto", description="of the Ray cluster: `host:port`, `auto` for that of this machine, `local` to start one"
     )
     ray_namespace: str = Field("model-lab", description="services that say the same share their workers on a cluster")
+    ray_lost_seconds: float = Field(
+        30.0, gt=0, description="after so long without a word of a cluster that no longer knows it the service ends"
+    )
     devices: str | None = Field(
         None,
         description="comma-separated devices, as in `cuda:0,cuda:1` or `cpu:0,cpu:1`; default: what is there",

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ PATIENCE_SECONDS = 5.0  # for an answer that needs no work
 ABSENCE_SECONDS = 20.0  # a task waits so long for a seat that is away: a machine may be gone for good
 GRACE_SECONDS = 10.0  # beyond a task's deadline, which its seat watches over
 CALLS_AT_ONCE = 10_000  # of one seat; its queue is bounded by itself
+CLUSTER_LOST = 75  # the exit status then: sysexits.h calls it a failure that may be over soon
 DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # of seats; after so many it is not tried again
 
 
@@ -47,6 +49,7 @@ class _Remote:
     in_flight: int = 0  # of this service
     deaths: int = 0  # that this service saw
     there: asyncio.Event = field(default_factory=asyncio.Event)  # it answered, and has not died since
+    heard_at: float = field(default_factory=time.monotonic)
 
 
 class RayPool(WorkerPool):
@@ -68,6 +71,7 @@ class RayPool(WorkerPool):
         """Joins the cluster. Raises: Unavailable where there is none, or where it asks for no token."""
         await asyncio.to_thread(self._join)
         self._watchers = [asyncio.create_task(self._watch(remote)) for remote in self._remotes.values()]
+        self._watchers.append(asyncio.create_task(self._watch_cluster()))
 
     async def stop(self) -> None:
         watchers, self._watchers = self._watchers, []
@@ -227,12 +231,26 @@ class RayPool(WorkerPool):
             await self._look_at(remote)
             await asyncio.sleep(WATCH_SECONDS if remote.workers[0].state == "ready" else AWAY_SECONDS)
 
+    async def _watch_cluster(self) -> None:
+        """Ends the process when its cluster has gone: it cannot join another, for Ray binds it to a node of the first.
+
+        Whoever watches over services starts it anew, beside the next cluster. What was acknowledged is in the database.
+        """
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            silent = time.monotonic() - max(remote.heard_at for remote in self._remotes.values())
+            if silent > self._settings.ray_lost_seconds and not await _is_member():
+                logger.critical("the cluster has gone, and this service ends, so that it can be started beside another")
+                logging.shutdown()
+                os._exit(CLUSTER_LOST)  # an orderly end would ask the cluster first, and wait for ever
+
     async def _attend(self, remote: _Remote) -> None:
         """Ray brings a seat back whose process or machine died; one that was ended on purpose is made anew."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await remote.handle.attend.remote(self._service)
             remote.there.set()
+            remote.heard_at = time.monotonic()
         except ActorDiedError as error:
             self._went_away(remote, error)
             with suppress(RayError, ValueError):
@@ -263,6 +281,17 @@ class RayPool(WorkerPool):
             return first.state != "ready", max(remote.in_flight, first.queue)
 
         return min(self._remotes.values(), key=load)
+
+
+async def _is_member() -> bool:
+    """Whether the cluster answers, and this process's node is one of its."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            nodes = await asyncio.to_thread(_nodes)
+    except Exception:  # noqa: BLE001  # Ray has many ways to say that nobody is there
+        return False
+    own = ray.get_runtime_context().get_node_id()
+    return any(node["NodeID"] == own for node in nodes)
 
 
 async def _until_there(remote: _Remote, seconds: float) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 STORE_BYTES = 80 * 2**20  # the least that Ray takes, nearly
+TOKEN = secrets.token_hex(16)  # of all clusters: Ray reads it once in each process
 NODE = {"num_cpus": 2, "object_store_memory": STORE_BYTES}
 
 
@@ -53,7 +54,7 @@ def running_cluster() -> Iterator[Nodes]:
     """A cluster of one node, whose processes end with the block."""
     environment = {
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+        "RAY_AUTH_TOKEN": TOKEN,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # what Ray calls staying on 127.0.0.1
         "RAY_health_check_period_ms": "500",  # a machine that died is missed after two seconds, not fifteen

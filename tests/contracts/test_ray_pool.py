@@ -21,6 +21,8 @@ from tests.faults.conditions import eventually, workers
 from tests.laboratory import create
 from tests.service import Service, start_service
 
+CLUSTER_LOST = 75  # as `app.pool.ray` has it, which is not to be imported before a cluster runs
+
 
 @pytest.fixture(scope="module", name="nodes")
 def start_nodes() -> Iterator[Nodes]:
@@ -32,7 +34,8 @@ def ray_pool(nodes: Nodes, settings: Settings, **changes: object) -> WorkerPool:
     from app.pool import ray as engine
 
     engine.ABSENCE_SECONDS = 90.0  # an actor comes back within seconds, but not on a machine that is busy with tests
-    there = {"pool": "ray", "ray_address": nodes.address, "ray_namespace": settings.data_dir.name, **changes}
+    there = {"pool": "ray", "ray_address": nodes.address, "ray_namespace": settings.data_dir.name}
+    there |= {"ray_lost_seconds": 600.0, **changes}  # nothing here ends the tests' own process
     return engine.RayPool(settings.model_copy(update=there))
 
 
@@ -162,6 +165,24 @@ def test_services_share_the_workers_of_a_cluster_and_the_last_one_ends_them(
         assert psutil.pid_exists(worker["pid"])
         assert services[1].stop() == -signal.SIGTERM
         eventually(lambda: not psutil.pid_exists(worker["pid"]), "the worker has ended")
+
+
+def test_a_service_whose_cluster_has_gone_ends_and_comes_back_with_the_next_one(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    env = {"MODEL_LAB_POOL": "ray", "MODEL_LAB_DATABASE_URL": postgres_url, "MODEL_LAB_RAY_LOST_SECONDS": "2"}
+    with running_cluster() as first:
+        there = {**first.environment, **env, "MODEL_LAB_RAY_ADDRESS": first.address}
+        with start_service(tmp_path / "first", env=there) as service, service.client() as client:
+            create(client, "net", ["Linear(3, 1)"], seed=1)
+            before = client.post("/v1/networks/net/forward", json={"inputs": [[1, 2, 3]]}).json()
+            first.kill(first.cluster.head_node)
+            eventually(lambda: service.process.poll() is not None, "the service has ended", 60)
+            assert service.process.returncode == CLUSTER_LOST
+    with running_cluster() as second:
+        there = {**second.environment, **env, "MODEL_LAB_RAY_ADDRESS": second.address}
+        with start_service(tmp_path / "second", env=there) as service, service.client() as client:
+            assert client.post("/v1/networks/net/forward", json={"inputs": [[1, 2, 3]]}).json() == before
 
 
 @pytest.mark.parametrize(
