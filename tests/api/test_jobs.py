@@ -270,6 +270,20 @@ def test_a_state_dict_is_loaded_by_a_job_as_it_is_in_place(service, network, pre
         assert torch.equal(value, state[name])
 
 
+def test_a_state_dict_that_is_sent_again_is_told_of_its_job_though_the_head_has_moved(service, network, fresh_name):
+    def put(key: str, value: float) -> httpx.Response:
+        content = save({"0.weight": torch.full((3, 4), value), "0.bias": torch.zeros(3)})
+        headers = {"Content-Type": SAFETENSORS, **LATER, "If-Match": '"1"', "Idempotency-Key": key}
+        return service.put(f"{network}/state_dict", content=content, headers=headers)
+
+    key = fresh_name("key")
+    url = accepted(put(key, 1.0))
+    assert ended(service, url)["state"] == "succeeded"
+    assert accepted(put(key, 1.0)) == url
+    check_problem(put(fresh_name("key"), 1.0), 412, "stale-revision")
+    check_problem(put(key, 2.0), 422, "idempotency-key-reused")
+
+
 def test_a_state_dict_that_does_not_fit_is_refused_at_once(service, network):
     headers = {"Content-Type": SAFETENSORS, **LATER}
     wrong = service.put(f"{network}/state_dict", content=save({"0.weight": torch.zeros(3, 5)}), headers=headers)

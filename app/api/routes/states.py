@@ -23,6 +23,7 @@ from app.services.idempotency import Answer
 from app.services.jobs import JobRequest, accept_job
 from app.services.states import Loaded, find_state, find_target, load_state, receive_state
 from app.services.states_later import TENSORS, LaterState, keep_received
+from app.services.writes import check_match
 from app.tensors.media_types import MEDIA_TYPES, Format, format_of_body
 
 router = APIRouter(prefix="/v1/networks/{name}/state_dict", tags=["Files"], route_class=JsonRoute)
@@ -147,7 +148,9 @@ async def put(
     format_name = format_of_body(header(request.scope["headers"], b"content-type") or "")
     if format_name == "npy":
         raise UnsupportedMedia("A .npy file holds one tensor without a name; send safetensors, .pt, .npz or JSON.")
-    target = await find_target(lab, name, prefix or "", if_match)
+    # A file that was sent before is known by its tensors alone, and then what was true the first time need not be now.
+    may_be_retry = later is not None and idempotency_key is not None
+    target = await find_target(lab, name, prefix or "", None if may_be_retry else if_match)
     body = stream_body(request, lab.settings.upload_bytes)
     received = await receive_state(lab, target, body, format_name, strict=strict)
     detail: dict[str, object] = {"format": format_name, "tensors": len(received.tensors)}
@@ -158,6 +161,7 @@ async def put(
         manifest = await keep_received(lab, target, received, asked)
         wanted = JobRequest("state_dict", asked, target.network, name, later.priority, manifests={TENSORS: manifest})
         retry = await take_retry(lab, request.scope, idempotency_key, bytes.fromhex(manifest))
+        check_match(name, target.network.revision, if_match)
         return reply_of_answer(await accept_job(lab, wanted, retry, answer_accepted))
     answer = await load_state(
         lab, name, target, received, strict=strict, if_match=if_match, detail=detail, render=render
