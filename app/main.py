@@ -30,6 +30,7 @@ from app.pool.traced import TracedPool
 from app.services.idempotency import keep_forgetting
 from app.services.job_runner import JobRunner
 from app.services.lab import Lab
+from app.services.uploads import remove_abandoned
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ async def running_lab(settings: Settings, pool: WorkerPool) -> AsyncIterator[Lab
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     url = settings.resolved_database_url
     await anyio.to_thread.run_sync(migrate, url)
+    await anyio.to_thread.run_sync(remove_abandoned, settings.spool_dir)
     database = Database(url)
     heads = HeadReader(database)
     try:

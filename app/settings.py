@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
 GIB = 2**30
+SPOOL_PREFIX = "model-lab-upload-"  # of the names of files in the spool folder, which others may use too
 SQLITE_FILE = "model-lab.sqlite"  # in `data_dir`
 
 

@@ -20,7 +20,7 @@ from app.errors import LabError
 from app.messages import KeepTensors, Lane, Progress, Reply, Task, to_failure
 from app.pool.base import Measurement, WorkerInfo
 from app.pool.local import LocalPool
-from app.settings import Settings
+from app.settings import SPOOL_PREFIX, Settings
 
 MEMORY_SHARE = 0.8  # of the machine's, for all that sit there
 FORGOTTEN_SECONDS = 60.0  # a service that was not heard of for so long has gone
@@ -134,7 +134,7 @@ def _with_file(task: Task, content: bytes | None, folder: Path | None) -> Iterat
     if content is None:
         yield task
         return
-    with NamedTemporaryFile(dir=folder, prefix="model-lab-") as file:
+    with NamedTemporaryFile(dir=folder, prefix=SPOOL_PREFIX) as file:
         file.write(content)
         file.flush()
         yield msgspec.structs.replace(cast("KeepTensors", task), path=file.name)

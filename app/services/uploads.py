@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from app.errors import Malformed, StorageFull, TooLarge, Unprocessable
 from app.messages import KeepTensors, Kept
 from app.pool.base import expect
 from app.services.lab import Lab, in_thread
+from app.settings import SPOOL_PREFIX
 from app.store.store import TensorStore
 from app.store.tensors import StoredTensor
 from app.store.writing import TensorWriter
@@ -29,6 +31,7 @@ from app.tensors.strict_json import read_json
 
 GATHERED_BYTES = 4 * 2**20  # of a body, before they are handed to a thread
 SPOOLED_BYTES = 8 * 2**20  # from here on a body waits in a file
+ABANDONED_SECONDS = 86_400.0
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFERENCE_BYTES = 4_096  # `{"artifact": name}` is not longer
 SLOWEST_BYTES_PER_SECOND = 10 * 2**20  # what a worker surely reads; a file's time to be read follows its size
@@ -225,6 +228,20 @@ class _Cutter:
         return self._stored
 
 
+def remove_abandoned(folder: Path | None, older_seconds: float = ABANDONED_SECONDS) -> int:
+    """Removes bodies from the spool folder that nobody has written to for so long; returns how many.
+
+    A service that was killed leaves those behind that it was reading.
+    """
+    removed = 0
+    for path in Path(folder or tempfile.gettempdir()).glob(f"{SPOOL_PREFIX}*"):
+        with suppress(OSError):  # another service may have been quicker
+            if time.time() - path.stat().st_mtime > older_seconds:
+                path.unlink()
+                removed += 1
+    return removed
+
+
 class _Spool:
     """A temporary file that a body waits in until a worker has read it."""
 
@@ -232,7 +249,7 @@ class _Spool:
         with _telling_of_a_full_disk():
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix="model-lab-", dir=folder)
+            descriptor, name = tempfile.mkstemp(prefix=SPOOL_PREFIX, dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(descriptor, "wb")
 

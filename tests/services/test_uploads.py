@@ -1,11 +1,14 @@
-"""Uploads that wait in a file: a disk that is full."""
+"""Uploads that wait in a file: a disk that is full, and what a killed service left."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from app.errors import StorageFull
 from app.services.uploads import _Spool
+from tests.service import start_service
 
 
 def test_a_disk_that_is_full_when_the_last_of_an_upload_is_written_is_told(tmp_path):
@@ -17,3 +20,15 @@ def test_a_disk_that_is_full_when_the_last_of_an_upload_is_written_is_told(tmp_p
         spool.finish()
     spool.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_starts_removes_what_a_killed_one_was_reading_a_day_ago(tmp_path):
+    folder = tmp_path / "spool"
+    left, young = _Spool(folder), _Spool(folder)
+    others = folder / "somebody-elses"
+    others.touch()
+    yesterday = time.time() - 90_000
+    for path in (left.path, others):
+        os.utime(path, (yesterday, yesterday))
+    with start_service(tmp_path, env={"MODEL_LAB_SPOOL_DIR": str(folder)}):
+        assert set(folder.iterdir()) == {young.path, others}
