@@ -27,7 +27,7 @@ from app.architecture.rowwise.forms import (
     mixed,
 )
 from app.architecture.rowwise.indexes import pick
-from app.architecture.rowwise.lists import LOOPS, all_of, number, of_lists, walk_over
+from app.architecture.rowwise.lists import LOOPS, number, of_lists, walk_over
 from app.architecture.rowwise.numbers import SIGNS, compare, compute, truth
 from app.architecture.rowwise.rules import RULES, follow
 from app.architecture.rowwise.sizes import is_whole, product
@@ -107,7 +107,7 @@ class Expressions:
             self._one_comparison(op, left, right)
             for op, left, right in zip(node.ops, operands, operands[1:], strict=False)
         ]
-        return results[0] if len(results) == 1 else all_of(results)
+        return results[0] if len(results) == 1 else _all_of(results)
 
     def _one_comparison(self, op: ast.cmpop, left: Value, right: Value) -> Value:
         if isinstance(op, ast.Is | ast.IsNot):
@@ -266,7 +266,10 @@ class Expressions:
         return value.known.pop(index)
 
 
-# --- names ---
+def _all_of(results: Sequence[Value]) -> Value:
+    """A chain of comparisons, `a < b < c`."""
+    decided = [truth("and", result) for result in results]
+    return False if False in decided else UNKNOWN if None in decided else True
 
 
 def _as_value(found: object) -> Value:

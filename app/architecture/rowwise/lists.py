@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from app.architecture.rowwise.forms import ANYTHING, UNKNOWN, Elements, Form, Value, forms_in, has_rows, join, mixed
-from app.architecture.rowwise.numbers import PLAIN, SIGNS, compute, plainly, truth
+from app.architecture.rowwise.numbers import PLAIN, SIGNS, compute, plainly
 from app.architecture.rowwise.rules import follow
 from app.architecture.rowwise.sizes import is_whole
 from app.language.members import NUMBER_FUNCTIONS
@@ -90,12 +90,6 @@ def _one_of(values: Sequence[Value]) -> Value:
     for value in values[1:]:
         found = join(found, value)
     return found
-
-
-def all_of(results: Sequence[Value]) -> Value:
-    """A chain of comparisons, `a < b < c`."""
-    decided = [truth("and", result) for result in results]
-    return False if False in decided else UNKNOWN if None in decided else True
 
 
 # --- what a loop walks over ---

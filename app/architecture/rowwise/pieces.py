@@ -5,11 +5,8 @@ dimensions that do not hold the rows.
 from collections.abc import Sequence
 
 from app.architecture.rowwise.forms import Elements, Form, Value, forms_in, mixed
-from app.architecture.rowwise.rules import Call, listed, place, rank_of, rule, whole_sizes
+from app.architecture.rowwise.rules import MOVES, OTHERS, Call, listed, matrices, place, rank_of, rule, whole_sizes
 from app.architecture.rowwise.sizes import Size, Whole, fresh, same
-
-MOVES = "the dimension that holds the rows moves as a whole"
-OTHERS = "it works in dimensions that do not hold the rows"
 
 # --- joins and pieces ---
 
@@ -184,11 +181,7 @@ def diagonal(call: Call) -> Form:
 
 @rule("tril triu", "input, diagonal=0", why=OTHERS)
 def triangle(call: Call) -> Form:
-    form = call.form()
-    if rank_of(form) < 2:
-        mixed(call.operation, "works on matrices")
-    call.apart(form, rank_of(form) - 1, rank_of(form) - 2)
-    return form
+    return matrices(call)
 
 
 @rule("method.unfold", "input, dimension, size, step", why=OTHERS)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from app.architecture.rowwise.forms import Form, Value, mixed
-from app.architecture.rowwise.rules import Call, broadcast, listed, rank_of, rule
+from app.architecture.rowwise.rules import Call, broadcast, listed, matrices, rank_of, rule
 from app.architecture.rowwise.sizes import Whole, counts_rows, same
 
 OWN = "each row has a matrix of its own, or is one row or column of a product"
@@ -110,20 +110,12 @@ def distances(call: Call) -> Form:
 @rule("inverse linalg.inv linalg.cholesky cholesky matrix_exp linalg.matrix_exp", "input", why=MATRICES)
 @rule("matrix_power linalg.matrix_power", "input, n", why=MATRICES)
 def of_matrices(call: Call) -> Form:
-    return Form(_matrices(call).sizes)
+    return Form(matrices(call).sizes)
 
 
 @rule("det linalg.det logdet", "input", why=MATRICES)
 def determinants(call: Call) -> Form:
-    return Form(_matrices(call).known(call.operation)[:-2])
-
-
-def _matrices(call: Call) -> Form:
-    form = call.form()
-    if rank_of(form) < 2:
-        mixed(call.operation, "works on matrices")
-    call.apart(form, rank_of(form) - 1, rank_of(form) - 2)
-    return form
+    return Form(matrices(call).known(call.operation)[:-2])
 
 
 @rule("einsum", "equation, *operands", why=OWN)

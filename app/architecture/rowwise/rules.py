@@ -36,6 +36,8 @@ _RANDOM = """
 RANDOM = frozenset(_RANDOM.split())
 OVER_ROWS = "works over dimension {dim}, which holds the rows"
 OVER_ALL = "works over all dimensions, the rows too"
+MOVES = "the dimension that holds the rows moves as a whole"
+OTHERS = "it works in dimensions that do not hold the rows"
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,15 @@ class Call:
 
 def rank_of(form: Form) -> int:
     return len(form.sizes or ())
+
+
+def matrices(call: Call) -> Form:
+    """The input of a call that works on matrices, its last two dimensions. Raises Mixed where those hold the rows."""
+    form = call.form()
+    if rank_of(form) < 2:
+        mixed(call.operation, "works on matrices")
+    call.apart(form, rank_of(form) - 1, rank_of(form) - 2)
+    return form
 
 
 def place(operation: str, dim: Value, rank: int) -> int:

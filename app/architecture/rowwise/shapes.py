@@ -10,12 +10,10 @@ from typing import Any
 import torch
 
 from app.architecture.rowwise.forms import Elements, Form, Value, forms_in, mixed
-from app.architecture.rowwise.rules import OVER_ALL, Call, broadcast, listed, rank_of, rule, whole_sizes
+from app.architecture.rowwise.rules import MOVES, OTHERS, OVER_ALL, Call, broadcast, listed, rank_of, rule, whole_sizes
 from app.architecture.rowwise.sizes import Size, Whole, counts_rows, fresh, product, quotient, same
 
-MOVES = "the dimension that holds the rows moves as a whole"
 BESIDE = "what belongs to one row stays beside itself"
-OTHERS = "it works in dimensions that do not hold the rows"
 
 
 # --- views ---
