@@ -288,9 +288,9 @@ async def _is_member() -> bool:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             nodes = await asyncio.to_thread(_nodes)
+        own = ray.get_runtime_context().get_node_id()
     except Exception:  # noqa: BLE001  # Ray has many ways to say that nobody is there
         return False
-    own = ray.get_runtime_context().get_node_id()
     return any(node["NodeID"] == own for node in nodes)
 
 

@@ -228,18 +228,12 @@ class _Cutter:
         return self._stored
 
 
-def remove_abandoned(folder: Path | None, older_seconds: float = ABANDONED_SECONDS) -> int:
-    """Removes bodies from the spool folder that nobody has written to for so long; returns how many.
-
-    A service that was killed leaves those behind that it was reading.
-    """
-    removed = 0
+def remove_abandoned(folder: Path | None) -> None:
+    """Removes from the spool folder what nobody has written to for a day: a killed service leaves its bodies."""
     for path in Path(folder or tempfile.gettempdir()).glob(f"{SPOOL_PREFIX}*"):
         with suppress(OSError):  # another service may have been quicker
-            if time.time() - path.stat().st_mtime > older_seconds:
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                 path.unlink()
-                removed += 1
-    return removed
 
 
 class _Spool:
