@@ -169,7 +169,9 @@ def test_a_query_value_of_the_wrong_kind_is_named(service, query):
     assert "original" in problem["detail"]
 
 
-@pytest.mark.parametrize("path", ["jobs?kind=%00", "jobs?network=a%00b", "networks/x/state_dict?prefix=%00"])
+@pytest.mark.parametrize(
+    "path", ["jobs?kind=%00", "jobs?network=a%00b", "networks/x/state_dict?prefix=%00", "networks?page_token=%00"]
+)
 def test_a_query_value_with_a_nul_is_refused(service, path):
     assert "NUL" in check_problem(service.get(f"/v1/{path}"), 422, "invalid-request")["detail"]
 

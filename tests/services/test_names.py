@@ -7,7 +7,7 @@ import pytest
 from app.db import networks, revisions
 from app.db.engine import Database
 from app.db.heads import Head, HeadReader
-from app.errors import Conflict
+from app.errors import Conflict, Stale
 from app.messages import LoadNetwork, ProveRowWise, RowWise
 from app.services.idempotency import Answer
 from app.services.lab import Lab
@@ -69,8 +69,9 @@ def test_what_is_restored_is_the_networks_own_whoever_has_its_name_by_then(datab
         assert revisions.find(connection, theirs.id, 3) is None
 
 
+@pytest.mark.parametrize(("if_match", "refusal"), [(None, Conflict), (frozenset({"1"}), Stale)])
 @pytest.mark.parametrize("what", ["batching", "device"])
-def test_what_was_found_for_one_network_is_not_written_to_another(database, heads, what):
+def test_what_was_found_for_one_network_is_not_written_to_another(database, heads, what, if_match, refusal):
     with database.transaction() as connection:
         add_network(connection, "net")
         theirs = add_network(connection, "other")
@@ -83,12 +84,12 @@ def test_what_was_found_for_one_network_is_not_written_to_another(database, head
 
     async def change() -> None:
         if what == "device":
-            await place_network(lab, "net", "cpu:0", fallback=False, if_match=None)
+            await place_network(lab, "net", "cpu:0", fallback=False, if_match=if_match)
         else:
             wanted = BatchingChange(Batching(8, 1.0))
-            await change_network(lab, "net", new_name=None, labels=None, batching=wanted, if_match=None)
+            await change_network(lab, "net", new_name=None, labels=None, batching=wanted, if_match=if_match)
 
-    with pytest.raises(Conflict):
+    with pytest.raises(refusal, match="Another network was given the name"):
         asyncio.run(change())
     with database.reading() as connection:
         assert networks.find_by_id(connection, theirs.id).batch_size is None
