@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.deployment.stack import Stack, docker, missing, running_stack, until
-from tests.deployment.test_compose import answer, make, replicas_that_answer
+from tests.deployment.test_compose import X, answer, make, replicas_that_answer
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(3600)]
 
@@ -29,7 +29,7 @@ def stack() -> Iterator[Stack]:
 def gives(client: httpx.Client, name: str, expected: bytes) -> bool:
     """Whether the network answers as it did before."""
     try:
-        reply = client.post(f"/v1/networks/{name}/forward", json={"inputs": [[0.5] * 20]})
+        reply = client.post(f"/v1/networks/{name}/forward", json=X)
     except httpx.TransportError:
         return False
     return reply.content == expected
