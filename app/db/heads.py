@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,27 +62,20 @@ class HeadReader:
 
     def find(self, workspace: str, name: str) -> Head | None:
         """The head of a network by name, or None if there is none. Raises Unavailable."""
-        with self._lock:
-            try:
-                return self._heads.find(workspace, name)
-            except (sqlite3.Error, psycopg.Error) as error:
-                self._heads.lose(error)
-                raise translate(error) or unavailable() from error
+        return self._ask(lambda heads: heads.find(workspace, name))
 
     def find_revision(self, network_id: str, revision: int) -> Head | None:
         """One revision of a network, or None if there is none (any more). Raises Unavailable."""
-        with self._lock:
-            try:
-                return self._heads.find_revision(network_id, revision)
-            except (sqlite3.Error, psycopg.Error) as error:
-                self._heads.lose(error)
-                raise translate(error) or unavailable() from error
+        return self._ask(lambda heads: heads.find_revision(network_id, revision))
 
     def find_by_id(self, network_id: str) -> Head | None:
         """The head of a network whatever it is called, or None if it was deleted. Raises Unavailable."""
+        return self._ask(lambda heads: heads.find_by_id(network_id))
+
+    def _ask(self, question: "Callable[[_Heads], Head | None]") -> Head | None:
         with self._lock:
             try:
-                return self._heads.find_by_id(network_id)
+                return question(self._heads)
             except (sqlite3.Error, psycopg.Error) as error:
                 self._heads.lose(error)
                 raise translate(error) or unavailable() from error
