@@ -50,7 +50,7 @@ def _check_names(
 ) -> None:
     for key in kwargs:
         if key not in known:
-            raise BadArguments(f"{name} takes no argument {key!r}{suggest(key, known)} It is {signature}", key)
+            raise BadArguments(f"{name} takes no argument {key!r}{suggest(key, known) or '.'} It is {signature}", key)
         if key in by_position:
             raise BadArguments(f"{name} was given {key} twice, by position and by name", key)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import torch
 
-from app.architecture.literals import to_tensor
 from app.architecture.plan import FirstValue, tensor_bytes
 from app.architecture.spec import TensorLiteral
 from app.errors import LabError, in_place
@@ -61,7 +60,7 @@ def _moved(value: object, device: str) -> object:
 def first_tensor(value: FirstValue, known: Mapping[str, object], device: str, limits: Limits) -> torch.Tensor:
     """Makes the first value of a parameter or constant: contiguous, and sharing memory with nothing."""
     if isinstance(value.source, TensorLiteral):
-        tensor = to_tensor(value.source, device)
+        tensor = value.source.tensor.to(device, copy=True)
     else:
         tensor = _evaluated(value, known, device, limits)
     if value.trained and not (tensor.is_floating_point() or tensor.is_complex()):

@@ -6,7 +6,7 @@ The part of the reader for this one form; `read.py` completes it with what block
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 
-from app.architecture.literals import read_tensor
+from app.architecture.literals import read_literal
 from app.architecture.names import child_name_problem
 from app.architecture.shapes import Shapes, kind_word, refuse
 from app.architecture.spec import (
@@ -89,7 +89,7 @@ class OwnReader(Shapes):
                 message = f'a first value is an expression such as "zeros(3)" or a tensor, not {kind_word(item)}'
                 raise in_place(place, message, code="bad-arguments")
             else:
-                found[name] = read_tensor(item, self.limits, place)
+                found[name] = read_literal(item, self.limits, place)
         return found
 
     def ties(self, value: object, pointer: str) -> tuple[Tie, ...]:

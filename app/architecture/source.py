@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from app.architecture.literals import to_tensor
 from app.architecture.own import WRITTEN, Written
 from app.architecture.paths import split, walk
 from app.architecture.plan import (
@@ -274,7 +273,7 @@ class Writer:
 
     def value(self, value: FirstValue, plan: BlockPlan, constants: set[str]) -> str:
         if isinstance(value.source, TensorLiteral):
-            return tensor_text(to_tensor(value.source, "cpu"))
+            return tensor_text(value.source.tensor)
         pair = Emitter(InitNames(plan, frozenset(constants))).emit(value.source.tree)
         self.outer |= {node.id for node in ast.walk(pair.shown) if isinstance(node, ast.Name) and is_outer(node)}
         text = ast.unparse(pair.shown)

@@ -1,11 +1,13 @@
 """What an architecture says, as values: the forms of a block after their JSON was read, before any name has a meaning.
 
-Each spec keeps its JSON pointer. Made by `read.py`; walked by `check.py` (names) and `plan.py` (sizes). No PyTorch.
+Each spec keeps its JSON pointer. Made by `read.py`; walked by `check.py` (names) and `plan.py` (sizes).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import torch
 
 from app.language.syntax import Expression, Input
 
@@ -45,11 +47,9 @@ class Items:
 
 @dataclass(frozen=True, eq=False)
 class TensorLiteral:
-    """A tensor written as JSON, checked for its form alone. `dtype` None: the network's."""
+    """A tensor written as JSON, read onto the CPU. Never changed: whoever wants it takes a copy."""
 
-    data: object
-    shape: tuple[int, ...]
-    dtype: str | None
+    tensor: torch.Tensor
     pointer: str
 
 

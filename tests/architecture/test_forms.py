@@ -157,6 +157,38 @@ def test_constants_may_be_tensors_in_json():
     assert list(net.state_dict()) == ["w", "a", "b", "c", "d", "e", "f"]
 
 
+def test_constants_in_json_are_read_as_inputs_are():
+    net = built(
+        {
+            "constants": {
+                "pair": {"dtype": "complex64", "shape": [1], "data": [[1, 2]]},
+                "eight": {"dtype": "float8_e4m3fn", "data": [0.5, 1]},
+                "flags": [True, False],
+            }
+        }
+    )
+    assert torch.equal(net.pair, torch.tensor([1 + 2j]))
+    assert torch.equal(net.eight.float(), torch.tensor([0.5, 1.0]))
+    assert net.eight.dtype == torch.float8_e4m3fn
+    assert torch.equal(net.flags, torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "pointer"),
+    [
+        ({"dtype": "complex64", "data": 1}, "bad-tensor", "/constants/c/data"),
+        ([1, 1e300], "bad-tensor", "/constants/c/1"),
+        ([[1, 2], [3]], "bad-tensor", "/constants/c/1"),
+        ({"dtype": "uint8", "data": [1, 256]}, "bad-tensor", "/constants/c/data/1"),
+        ({"dtype": "float7", "data": [1]}, "bad-dtype", "/constants/c/dtype"),
+        ({"shape": [3], "data": [1, 2]}, "shape-mismatch", "/constants/c/data"),
+        ({"tensor": "nowhere"}, "unknown-name", "/constants/c/tensor"),
+    ],
+)
+def test_a_constant_that_is_no_tensor_is_refused_at_its_place(value, code, pointer):
+    refused({"constants": {"c": value}}, code, "/architecture" + pointer)
+
+
 def test_a_shared_module_is_drawn_where_shared_is_written():
     layers = ["Linear(4, 8)", {"ref": "s"}, {"ref": "s"}]
     first = built({"type": "Sequential", "shared": {"s": "Linear(8, 8)"}, "layers": layers})

@@ -194,7 +194,7 @@ def test_one_tensor_is_told_from_named_ones():
         ({"dtype": "int64", "data": [1, 2.0]}, "bad-tensor", "/data/1", "as the dtype is int64"),
         ({"dtype": "int64", "data": [True]}, "bad-tensor", "/data/0", "true where an integer"),
         ({"dtype": "int64", "data": ["NaN"]}, "bad-tensor", "/data/0", "'NaN' where an integer"),
-        ({"dtype": "bool", "data": [True, 0]}, "bad-tensor", "/data/1", "0 where true or false"),
+        ({"dtype": "bool", "data": [True, 0, 2]}, "bad-tensor", "/data/2", "2 where true or false"),
         ({"dtype": "float16", "data": [65520.0]}, "bad-tensor", "/data/0", "float16"),
         ({"dtype": "complex64", "data": [1, 2, 3]}, "bad-tensor", "/data", "pairs [re, im]"),
         ({"shape": [2, 2], "data": [1, 2, 3]}, "shape-mismatch", "/data", "3 values where shape [2, 2] takes 4"),

@@ -48,6 +48,9 @@ ARCHITECTURE_PROBLEMS = (
     "bad-name",
     "cycle",
     "bad-tie",
+    "bad-tensor",
+    "bad-dtype",
+    "shape-mismatch",
     "limit-exceeded",
     "busy",
     "unavailable",
@@ -73,7 +76,7 @@ ARCHITECTURE_PROBLEMS = (
                 "note": None,
             },
         ),
-        **problems(*ARCHITECTURE_PROBLEMS, "shape-mismatch", "bad-output", "bad-dtype"),
+        **problems(*ARCHITECTURE_PROBLEMS, "bad-output"),
     },
 )
 async def check(

@@ -132,7 +132,6 @@ def path_of(name: str) -> str:
             "in-flight",
             *ARCHITECTURE_PROBLEMS,
             "unknown-device",
-            "bad-dtype",
             "idempotency-key-reused",
             "storage-full",
         ),

@@ -161,8 +161,10 @@ def _shape(leaves: _Leaves, dtype: Dtype, declared: tuple[int, ...] | None) -> t
 
 
 def _read_booleans(leaves: _Leaves, _dtype: Dtype, shape: tuple[int, ...]) -> torch.Tensor:
-    if not leaves.kinds <= {bool}:
-        leaves.refuse_first(lambda value: type(value) is not bool, "{} where true or false was expected")
+    if not leaves.kinds <= {bool} and not (leaves.kinds <= {bool, int} and set(leaves.values) <= {0, 1}):
+        leaves.refuse_first(
+            lambda value: not isinstance(value, int) or value not in (0, 1), "{} where true or false was expected"
+        )
     return torch.from_numpy(np.array(leaves.values, dtype=np.bool_).reshape(shape))
 
 
