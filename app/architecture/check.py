@@ -46,7 +46,12 @@ class Checker:
     def network(self, block: Block) -> None:
         """Checks a whole document. Raises Unprocessable."""
         self.block(block, Scope())
-        self.circles(None, [], set())
+        done: set[Definition] = set()
+        self.circles(None, [], done)
+        for definition in self.uses:  # blocks that nothing uses may not use themselves either
+            if definition is not None and definition not in done:
+                self.circles(definition, [definition], done)
+                done.add(definition)
 
     def library_names(self, of: Definition | None = None) -> list[str]:
         """Names of library blocks that `of` uses itself, in the order of their first use."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from app.architecture.arguments import REFUSED, Kind, kind_of_parameter
+from app.architecture.arguments import REFUSED, Kind, is_block, kind_of_parameter
 from app.language.errors import LanguageError
 from app.settings import Limits
 
@@ -201,8 +201,10 @@ def in_words(value: object) -> str:
     names: dict[object, str] = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return names[value]
-    if getattr(type(value), "is_block", False):
+    if is_block(value):
         return "a block"
+    if isinstance(value, tuple) and any(map(is_block, value)):
+        return "a list of blocks"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -243,7 +243,7 @@ class Planner:
         if expression.text in scope.results:
             return scope.results[expression.text]
         try:
-            value = evaluate(expression, scope.values, calls=self.calls(scope), limits=self.limits)
+            value = _as_tuple(evaluate(expression, scope.values, calls=self.calls(scope), limits=self.limits))
         except BadArguments as error:
             raise in_place(pointer, error.message, code=error.code) from None
         except LanguageError as error:
@@ -320,7 +320,8 @@ class Calls(Mapping[str, Callable[..., Plan]]):
         return self.made[name]
 
     def call(self, name: str, /, *args: object, **kwargs: object) -> Plan:
-        return self.planner.call(name, self.scope, args, kwargs)
+        taken = {key: _as_tuple(value) for key, value in kwargs.items()}
+        return self.planner.call(name, self.scope, tuple(map(_as_tuple, args)), taken)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (
@@ -332,6 +333,11 @@ class Calls(Mapping[str, Callable[..., Plan]]):
 
     def __len__(self) -> int:
         return len(LAYERS) + len(self.scope.blocks)
+
+
+def _as_tuple(value: object) -> object:
+    """Gives lists of the language as the tuples that lists of JSON are."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, tuple | list) else value
 
 
 def _in_slots(value: object, name: str, slots: list[Slot]) -> object:

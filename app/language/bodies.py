@@ -12,6 +12,7 @@ from app.language.emit import Emitter
 from app.language.expressions import refuse
 from app.language.scope import ForwardNames, Scope
 from app.language.trees import attribute, call, name, runtime
+from app.language.words import LIST_METHODS
 
 BUDGET = "@budget"
 
@@ -26,7 +27,8 @@ def emit_body(statements: list[ast.stmt], scope: Scope) -> Body:
     """Writes both bodies of a forward over `scope`. Raises LanguageError."""
     assigned = frozenset(_assigned(statements))
     inputs = frozenset(given.name for given in scope.inputs)
-    emitter = BodyEmitter(ForwardNames(scope, assigned | inputs, _lists(statements)))
+    values = (assigned | inputs) - _may_be_children(statements) - (scope.members - inputs)
+    emitter = BodyEmitter(ForwardNames(scope, assigned | inputs, _lists(statements), values))
     first = _own_first(sorted((assigned - inputs) & (scope.members | scope.hyperparameters)), scope)
     body = emitter.block(statements)
     prologue = [_budget()] if emitter.loops else []
@@ -89,6 +91,22 @@ def _lists(statements: list[ast.stmt]) -> frozenset[str]:
             elif isinstance(node, ast.Tuple | ast.For):
                 others |= set(_assigned([ast.Expr(node)] if isinstance(node, ast.Tuple) else [ast.Expr(node.target)]))
     return frozenset(lists - others)
+
+
+def _may_be_children(statements: list[ast.stmt]) -> frozenset[str]:
+    """Names that are assigned what may be a child: not a literal, nor what an operator or a call (save `pop`) gives."""
+    found: set[str] = set()
+    for statement in statements:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.For):
+                found |= set(_assigned([ast.Expr(node.target)]))
+            elif isinstance(node, ast.Assign):
+                popped = isinstance(node.value, ast.Call) and getattr(node.value.func, "attr", "") in LIST_METHODS
+                if popped or not isinstance(
+                    node.value, ast.Call | ast.BinOp | ast.UnaryOp | ast.Compare | ast.Constant
+                ):
+                    found |= set(_assigned([node]))
+    return frozenset(found)
 
 
 class BodyEmitter:

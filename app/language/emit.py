@@ -102,7 +102,7 @@ class Emitter:
 
     def binary(self, op: ast.operator, left: Pair, right: Pair) -> Pair:
         """`left op right`."""
-        kind = "number" if left.kind == right.kind == "number" else "unknown"
+        kind = "number" if left.kind == right.kind == "number" else "value"
         shown = ast.BinOp(left.shown, type(op)(), right.shown)
         return Pair(shown, runtime(OPERATORS[type(op)], left.run, right.run), kind)
 
@@ -297,19 +297,29 @@ class Emitter:
             target = runtime("callable_module", runtime("member", value.run, ast.Constant(method)))
             return self._apply(node, shown, target)
         if method in LIST_METHODS:
-            return self._apply(node, shown, name("@" + method), first=value.run)
+            pair = self._apply(node, shown, name("@" + method), first=value.run)
+            return Pair(pair.shown, pair.run)  # what is popped may be a child
         if method.endswith("_") and (method[:-1] in METHODS or method in REFUSED_METHODS):
             hint = f"write x = x.{method[:-1]}(...)" if method[:-1] in METHODS else "make a new tensor"
             raise refuse(function, f"{method} changes a tensor in place, which forward does not; {hint}")
         entry = METHODS.get(method)
         if entry is None:
             self._refuse_attribute(function)
+            self._refuse_method(function, value)
             target = runtime("callable_module", runtime("member", value.run, ast.Constant(method)))
             return self._apply(node, shown, target)
         self._check_arguments(node, entry.method_positions)
         if entry.method is None:
             return self._apply(node, shown, attribute(runtime("subject", value.run), method))
         return self._apply(node, shown, name("@method " + method), first=value.run)
+
+    def _refuse_method(self, function: ast.Attribute, value: Pair) -> None:
+        """Refuses a method that nothing has; what may turn out to be a child is asked for its children when run."""
+        if value.kind == "list":
+            raise refuse(function, f"lists have no method {function.attr!r} here; they have append and pop, + and *")
+        if value.kind in ("value", "number"):
+            hint = suggest(function.attr, METHODS) or "; GET /v1/catalog/functions lists what there is"
+            raise refuse(function, f"no method is named {function.attr!r}{hint}")
 
     def _apply_function(self, node: ast.Call, entry: Function) -> Pair:
         self._check_arguments(node, entry.positions)
@@ -357,6 +367,7 @@ class Emitter:
             ast.Call(
                 run, [*leading, *(arg.run for arg in args)], [ast.keyword(key, value.run) for key, value in keywords]
             ),
+            "value",
         )
 
     # --- what for walks over ---

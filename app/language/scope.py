@@ -42,10 +42,12 @@ class ForwardNames:
     scope: Scope
     locals: frozenset[str]
     lists: frozenset[str] = frozenset()  # locals that surely hold lists: sum of one is printed as Python's own
+    values: frozenset[str] = frozenset()  # locals and inputs that surely hold no child
 
     def read(self, text: str) -> Pair | None:
         if text in self.locals:
-            return Pair(name(text), name(text), "list" if text in self.lists else "unknown")
+            kind = "list" if text in self.lists else "value" if text in self.values else "unknown"
+            return Pair(name(text), name(text), kind)
         return self._own(text)
 
     def call(self, text: str) -> Pair | None:

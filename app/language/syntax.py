@@ -105,7 +105,10 @@ def parse_input(text: str, limits: Limits) -> Input:
         raise LanguageError('an input is a string, such as "X" or "mask=None"', code="bad-name")
     name, equals, default = text.partition("=")
     cleaner = ExpressionCleaner(limits)
-    checked = cleaner.name(name.strip(), 1, 1)
+    try:
+        checked = cleaner.name(name.strip(), 1, 1)
+    except LanguageError as error:
+        raise LanguageError(error.message, code="bad-name") from None
     if checked in NAMESPACES or checked == "self" or iskeyword(checked):
         raise LanguageError(f"an input cannot be named {checked}: the language uses that name", code="bad-name")
     if not equals:

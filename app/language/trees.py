@@ -7,7 +7,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Pair:
-    """One expression twice. `kind` is what it surely is: module, number (a plain one), list, or unknown."""
+    """One expression twice. `kind` is what it surely is: module, number (a plain one), list, value (no child), or
+    unknown."""
 
     shown: ast.expr
     run: ast.expr

@@ -19,7 +19,7 @@ CHILDREN = """
 
 PARAMETERS = "__class__ forward training a.b grad.x _buffers register_buffer"
 
-INPUTS = "__builtins__ x=y x=__import__('os') *args **kw x:int 1x x,y ｘ х"
+INPUTS = "__builtins__ *args **kw x:int 1x x,y ｘ х"
 
 HYPERPARAMETERS = "__class__ None self class 1a a.b"
 
@@ -35,17 +35,12 @@ NAMES: list[Row] = [
         for name in ["", "weight\n", *PARAMETERS.split()]
     ],
     *[
-        (
-            f"an input called {name!r}",
-            own(inputs=[name], forward=["return 1"]),
-            "bad-expression",
-            "/architecture/inputs/0",
-        )
-        for name in ["", "x, y", *INPUTS.split()]
+        (f"an input called {name!r}", own(inputs=[name], forward=["return 1"]), "bad-name", "/architecture/inputs/0")
+        for name in ["", "x, y", *INPUTS.split(), "self", "torch", "None", "lambda"]
     ],
     *[
-        (f"an input called {name!r}", own(inputs=[name], forward=["return 1"]), "bad-name", "/architecture/inputs/0")
-        for name in ("self", "torch", "None", "lambda")
+        (f"an input {text!r}", own(inputs=[text], forward=["return 1"]), "bad-expression", "/architecture/inputs/0")
+        for text in ("x=y", "x=__import__('os')")  # defaults are literals
     ],
     *[
         (

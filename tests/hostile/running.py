@@ -69,7 +69,7 @@ REFUSED: list[Row] = [
     ("a tensor called", ["return x(x)"], X, BAD, "a tensor is not called; functions"),
     (
         "a list method beyond append and pop",
-        ["y = []", "y.extend([x])", "return y"],
+        ["y = ([], 1)", "y[0].extend([x])", "return y"],
         X,
         "bad-expression",
         "a list has no extend",
@@ -78,7 +78,13 @@ REFUSED: list[Row] = [
     ("a tensor as a size", ["return zeros(x)"], X, BAD, "zeros(): argument 'size' (position"),
     ("a list as a tensor", ["return relu([1, 2])"], X, BAD, "relu(): argument 'input' (position"),
     ("a tuple's method", ["return (x, x).sum()"], X, BAD, "a tuple has no sum; a tensor has"),
-    ("a method of a number", ["n = 3", "return n.bit_length()"], X, "bad-expression", "a number has no bit_length"),
+    (
+        "a method of a number",
+        ["n = (3, 1)", "return n[0].bit_length()"],
+        X,
+        "bad-expression",
+        "a number has no bit_length",
+    ),
     ("a method of a dtype", ["d = x.dtype", "return d.to_real()"], X, "bad-expression", "a dtype has no to_real"),
     ("an attribute of a shape", ["s = x.shape", "return s.count(2)"], X, "bad-expression", "a tuple has no count"),
     ("a result's fields", ["m = x.max(1)", "return m.n_fields"], X, "bad-expression", "a tuple has no n_fields"),

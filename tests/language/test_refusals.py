@@ -318,7 +318,7 @@ def test_warnings_of_the_parser_are_not_shown(recwarn: pytest.WarningsRecorder) 
         ("y = x.abs", "call it"),
         ("y = linaer(x)", "did you mean linear"),
         ("y = self.linaer(x)", "did you mean linear"),
-        ("y = x.rellu()", "has no"),
+        ("y = x.rellu()", "did you mean relu"),
         ("for name, block in self._modules.items():\n    y = block(x)", r"children\(\)"),
     ],
 )
