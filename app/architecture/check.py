@@ -167,6 +167,9 @@ class Checker:
             members = {"parameters": block.parameters, "constants": block.constants}.get(section, {})
             for name, value in members.items():
                 if isinstance(value, Text):
+                    for later in sorted((value.expression.names & block.constants.keys()) - known):
+                        message = f"the constant {later!r} is not there yet; first values see the constants before them"
+                        raise in_place(value.pointer, message, code="bad-expression")
                     self.names(value.expression, known, value.pointer)
                     for called in sorted(value.expression.called - FUNCTIONS):
                         hint = PARAMETER_HINT if called == "Parameter" else suggest(called, FUNCTIONS)

@@ -133,7 +133,7 @@ class StatementCleaner:
             if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or not key.value:
                 raise refuse(key or node, 'outputs are named by quoted text, as in return {"mean": m}', "bad-output")
             if key.value in seen:
-                raise refuse(key, f"the output {key.value!r} is named twice", "bad-output")
+                raise refuse(key, f"the output {key.value!r} is named twice", "duplicate-name")
             seen.add(key.value)
             keys.append(self.expressions.clean(key))
         if not keys:

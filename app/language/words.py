@@ -11,6 +11,7 @@ DTYPES = frozenset(
     name
     for name in (
         *("float16", "float32", "float64", "bfloat16", "complex64", "complex128"),
+        *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
         *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"),
     )
     if hasattr(torch, name)

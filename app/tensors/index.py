@@ -92,10 +92,9 @@ def parse_index(text: str, *, pointer: str = "/index") -> tuple[Item, ...]:
     """Reads the parts of an index: integers, slices, `...` and `None`. Raises Unprocessable (`bad-index`)."""
     if len(text) > LONGEST:
         raise in_place(pointer, f"an index has at most {LONGEST} characters", code="bad-index")
-    body = text.strip()
-    if body.startswith("[") and body.endswith("]"):
-        body = body[1:-1].strip()
-    parts = body.split(",")
+    if "[" in text or "]" in text:  # x[[0, 1]] is another thing than x[0, 1]; which was meant is not to be guessed
+        raise in_place(pointer, "an index is written without brackets, as in 0, 1 or 0:2", code="bad-index")
+    parts = text.split(",")
     if len(parts) > 1 and not parts[-1].strip():
         parts.pop()  # "0," is one part, as in Python
     items = tuple(_parse_part(part.strip(), position, pointer) for position, part in enumerate(parts, 1))

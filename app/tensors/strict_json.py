@@ -1,8 +1,8 @@
 """JSON as it is meant (RFC 8259, and I-JSON where that is stricter), at nearly the speed of orjson.
 
-orjson refuses NaN, 1e999, lone surrogates and bottomless nesting, but takes the last of two equal keys and rounds
-integers beyond 64 bits, both silently. `read_json` refuses these as well, and NUL in strings, with line and column:
-what is no JSON as `malformed`, an integer beyond 64 bits, which is JSON, as `limit-exceeded`.
+orjson refuses NaN, 1e999, lone surrogates and nesting beyond 1,024 levels, but takes the last of two equal keys and
+rounds integers beyond 64 bits, both silently. `read_json` refuses these as well, and NUL in strings, with line and
+column: what is no JSON as `malformed`, an integer beyond 64 bits or a level too many as `limit-exceeded`.
 The usual body pays for one or two passes that run at memory speed; only a suspicious one is read token by token.
 Called wherever a request's JSON is read; knows no tensors and does not load PyTorch.
 """
@@ -19,6 +19,8 @@ from app.errors import Malformed, Unprocessable, in_place
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
+DEEPEST = 1_024  # levels of lists and objects that orjson reads
+_TOO_DEEP = "depth limit exceeded"  # how orjson begins to say so
 _NUMBERS = b"0123456789.,-+eE[] \n\r\t"
 _DIGITS = bytes(48 if 48 <= byte < 58 else 46 if byte == 46 else 32 for byte in range(256))  # digits, dots, the rest
 _LONG = 19  # digits of the shortest integer that may not fit
@@ -37,8 +39,8 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 def read_json(body: bytes | memoryview) -> object:
     """Parses one JSON text.
 
-    Raises Malformed, or Unprocessable (`limit-exceeded`) for an integer beyond 64 bits, with line and column (both
-    from 1) of what is wrong.
+    Raises Malformed, or Unprocessable (`limit-exceeded`) for an integer beyond 64 bits or nesting too deep, with line
+    and column (both from 1) of what is wrong.
     """
     try:
         value = orjson.loads(body)
@@ -47,6 +49,9 @@ def read_json(body: bytes | memoryview) -> object:
             raise Malformed("The body is empty where JSON was expected.") from None
         if _WHOLE_NUMBER.match(error.doc, error.pos):  # of so many digits that orjson takes it for infinity
             raise _too_long(error.lineno, error.colno) from None
+        if error.msg.startswith(_TOO_DEEP) and _closes(bytes(body)):
+            message = f"The body nests too deep: line {error.lineno}, column {error.colno}: at most {DEEPEST} levels."
+            raise in_place("", message, code="limit-exceeded") from None
         raise Malformed(_sentence(error.msg, error.lineno, error.colno)) from None
     text = body if isinstance(body, bytes) else bytes(body)
     skeleton = text.translate(None, _NUMBERS)  # strings, colons and braces: next to nothing where numbers prevail
@@ -56,6 +61,11 @@ def read_json(body: bytes | memoryview) -> object:
         _refuse_duplicates(text, skeleton, value)
     _refuse_long_integers(text)
     return value
+
+
+def _closes(text: bytes) -> bool:
+    """Whether as many lists and objects end as begin: what is cut short is no JSON, however deep it is."""
+    return text.count(b"[") + text.count(b"{") == text.count(b"]") + text.count(b"}")
 
 
 def _refuse_nul(text: bytes) -> None:

@@ -79,3 +79,10 @@ def test_blocks_in_a_ring_are_refused_even_if_nothing_uses_them(blocks: dict[str
 @pytest.mark.parametrize("name", ["a b", "__x", "for", "self", "é", ""])
 def test_an_input_with_a_bad_name(name: str) -> None:
     refused({"inputs": [name], "forward": ["return 1"]}, "bad-name", "/architecture/inputs/0")
+
+
+def test_a_constant_that_names_a_later_one_is_told_of_the_order() -> None:
+    late = {"constants": {"a": "k + 1", "k": "ones(2)"}, "inputs": ["x"], "forward": ["return x + a"]}
+    assert "the constant 'k' is not there yet" in refused(late, "bad-expression", "/architecture/constants/a")
+    late["constants"] = {"k": "ones(2)", "a": "k + 1"}
+    assert torch.equal(built(late)(torch.zeros(2)), torch.full((2,), 2.0))

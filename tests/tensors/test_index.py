@@ -121,8 +121,15 @@ def test_what_is_wrong_is_refused_with_the_part_and_the_size(text: str, message:
     assert message in caught.value.detail
 
 
-def test_brackets_spaces_and_a_last_comma_are_taken():
-    assert parse_index(" [0, :] ") == parse_index("0,:") == (0, slice(None))
+@pytest.mark.parametrize("text", ["[0, 1]", "[[0, 1]]", "[0], 1", "0, [1, 2]", "[0, :]", "]"])
+def test_brackets_are_refused_since_they_may_mean_two_things(text: str):
+    with pytest.raises(Unprocessable, match="without brackets") as caught:
+        read_index(text, (3, 4))
+    assert caught.value.code == "bad-index"
+
+
+def test_spaces_and_a_last_comma_are_taken():
+    assert parse_index(" 0, : ") == parse_index("0,:") == (0, slice(None))
     assert parse_index("0,") == (0,)
     assert parse_index("1 : 3") == (slice(1, 3),)
 
