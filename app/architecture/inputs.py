@@ -6,7 +6,7 @@ A block of one's own says its inputs; a layer of PyTorch has those of its forwar
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -74,23 +74,25 @@ def match_inputs(
     if isinstance(net, nn.Sequential) and isinstance(inputs, torch.Tensor):
         return (inputs,), {}
     known = inputs_of(net)
-    names = [one.name for one in known]
-    listed = ", ".join(one.name if one.required else f"{one.name} (may be left out)" for one in known) or "none"
     if isinstance(inputs, torch.Tensor):
         required = [one.name for one in known if one.required]
         if not known:
             raise in_place("/inputs", "this network takes no inputs", code="bad-arguments")
         if len(required) > 1:
-            missing = pointer_to("inputs", required[1])
-            message = f"this network takes several inputs, by name: {listed}"
-            raise in_place(missing, message, code="bad-arguments")
+            message = f"this network takes several inputs, by name: {_listed(known)}"
+            raise in_place(pointer_to("inputs", required[1]), message, code="bad-arguments")
         return (inputs,), {}
+    names = [one.name for one in known]
     for name in inputs:
         if name not in names:
-            message = f"there is no input {name!r}{suggest(name, names) or '.'} The inputs are: {listed}"
+            message = f"there is no input {name!r}{suggest(name, names) or '.'} The inputs are: {_listed(known)}"
             raise in_place(pointer_to("inputs", name), message, code="unknown-name")
     for one in known:
         if one.required and one.name not in inputs:
-            message = f"input {one.name!r} is missing. The inputs are: {listed}"
+            message = f"input {one.name!r} is missing. The inputs are: {_listed(known)}"
             raise in_place(pointer_to("inputs", one.name), message, code="bad-arguments")
     return (), dict(inputs)
+
+
+def _listed(known: Sequence[InputInfo]) -> str:
+    return ", ".join(one.name if one.required else f"{one.name} (may be left out)" for one in known) or "none"

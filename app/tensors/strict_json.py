@@ -54,11 +54,10 @@ def read_json(body: bytes | memoryview) -> object:
             raise in_place("", message, code="limit-exceeded") from None
         raise Malformed(_sentence(error.msg, error.lineno, error.colno)) from None
     text = body if isinstance(body, bytes) else bytes(body)
-    skeleton = text.translate(None, _NUMBERS)  # strings, colons and braces: next to nothing where numbers prevail
-    if skeleton:
-        if b"\\" in skeleton:
-            _refuse_nul(text)
-        _refuse_duplicates(text, skeleton, value)
+    if b"\\" in text:
+        _refuse_nul(text)
+    if text.count(b":") > 1:  # one is at most one key
+        _refuse_duplicates(text, value)
     _refuse_long_integers(text)
     return value
 
@@ -73,13 +72,11 @@ def _refuse_nul(text: bytes) -> None:
         _refuse(text, found.end() - 6, "strings may not hold the character NUL (\\u0000)")
 
 
-def _refuse_duplicates(text: bytes, skeleton: bytes, value: object) -> None:
+def _refuse_duplicates(text: bytes, value: object) -> None:
     """A colon outside strings is a key: with more of them than keys in `value`, some key came twice."""
-    colons = skeleton.count(b":")
-    if colons <= 1:  # one key at most
-        return
+    skeleton = text.translate(None, _NUMBERS)  # strings, colons and braces: next to nothing where numbers prevail
     keys = _count_keys(value, skeleton.count(b"{"))
-    if colons != keys and _STRING.sub(b"", skeleton).count(b":") != keys:
+    if skeleton.count(b":") != keys and _STRING.sub(b"", skeleton).count(b":") != keys:
         _find_duplicate(text)
 
 

@@ -189,11 +189,8 @@ def _read_floats(leaves: _Leaves, dtype: Dtype, shape: tuple[int, ...]) -> torch
     if not leaves.kinds <= _NUMBERS:
         values = _spell_out(leaves)
     exact = np.array(values, dtype=np.float64)
-    if dtype.name == "float32":
-        with np.errstate(over="ignore"):
-            small = exact.dot(exact) < _SQUARES_OF_FLOAT32
-        if small:
-            return torch.from_numpy(exact.astype(np.float32).reshape(shape))
+    if dtype.name == "float32" and np.vdot(exact, exact) < _SQUARES_OF_FLOAT32:  # unlike dot, it warns of no overflow
+        return torch.from_numpy(exact.astype(np.float32).reshape(shape))
     tensor = torch.from_numpy(exact.reshape(shape))
     if dtype.name == "float64":
         return tensor
