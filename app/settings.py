@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     worker_memory_bytes: int | None = Field(
         None, description="address space of a CPU worker beyond what it starts with"
     )
-    job_workers: int = Field(1, ge=1, description="processes for jobs on each device, started when there is a job")
+    job_workers: int = Field(
+        1, ge=1, description="processes for jobs on each device, and as many for trainings, started when there is one"
+    )
     spare_workers: int = Field(1, ge=0, description="processes that wait with PyTorch loaded to replace one that dies")
     job_idle_seconds: float = Field(60.0, gt=0, description="how long a process for jobs waits for the next one")
     resident_bytes: int | None = Field(
@@ -118,6 +120,11 @@ class Settings(BaseSettings):
         description="largest body that one key may send, unless the key says otherwise; default: any allowed",
     )
     limits: Limits = Limits()
+
+    @property
+    def workers_per_device(self) -> int:
+        """Processes that may share a device: for requests, for jobs, for trainings."""
+        return 1 + 2 * self.job_workers
 
     @property
     def resolved_database_url(self) -> str:

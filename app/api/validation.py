@@ -18,6 +18,7 @@ def error_of_validation(found: Sequence[Mapping[str, Any]], fields: Sequence[str
 
     `fields` are the names that the body may hold, to tell a slip of the pen from a new idea.
     """
+    found = [error for error in found if error["type"] != "none_required"] or found  # one of a union's two halves
     places = [_place(error, fields) for error in found]
     codes = {_code(error) for error in found}
     code = codes.pop() if len(codes) == 1 else "invalid-request"
@@ -39,6 +40,8 @@ def _code(error: Mapping[str, Any]) -> str:
 
 def _place(error: Mapping[str, Any], fields: Sequence[str]) -> Place:
     source, *path = error["loc"] or ("body",)
+    if path[-1:] == ["[key]"]:  # so pydantic says that it is the key itself that is wrong
+        path.pop()
     path = [_shortened(part) for part in path if not _is_union_member(part)]
     if source != "body":
         name = f"{source} parameter `{path[0]}`" if path else source
@@ -91,5 +94,7 @@ def _words(error: Mapping[str, Any]) -> str:
     words = _WORDS.get(error["type"])
     if words is not None:
         return words
+    if error["type"] == "too_long" and isinstance(error.get("input"), str):
+        return f"has at most {error['ctx']['max_length']} characters"
     message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     return message[:1].lower() + message[1:]

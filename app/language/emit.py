@@ -301,7 +301,7 @@ class Emitter:
             return Pair(pair.shown, pair.run)  # what is popped may be a child
         if method.endswith("_") and (method[:-1] in METHODS or method in REFUSED_METHODS):
             hint = f"write x = x.{method[:-1]}(...)" if method[:-1] in METHODS else "make a new tensor"
-            raise refuse(function, f"{method} changes a tensor in place, which forward does not; {hint}")
+            raise refuse(function, f"{method} changes a tensor in place, which no text here does; {hint}")
         entry = METHODS.get(method)
         if entry is None:
             self._refuse_attribute(function)

@@ -8,7 +8,8 @@ from app import errors
 from app.errors import LabError, Place
 from app.messages.base import Message
 
-Lane = Literal["requests", "jobs"]  # what somebody waits for in a connection, and what may take long
+# What somebody waits for in a connection; what may take a while; and what may take days, for which nothing else waits.
+Lane = Literal["requests", "jobs", "training"]
 
 
 class Start(Message, frozen=True):

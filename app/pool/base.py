@@ -82,7 +82,8 @@ class WorkerPool(ABC):
         """Runs `task` on a worker of `device` (None: the least busy one) and returns its reply.
 
         The reply's type is the one that the task's docstring names. In the lane "jobs" it never stands in the way of
-        requests. What the task tells while it runs is given to `on_progress`, in the event loop and before the reply.
+        requests, and in "training" of neither. What the task tells while it runs is given to `on_progress`, in the
+        event loop and before the reply.
         Cancelling the awaiting coroutine withdraws the task: it is not begun any more, or broken off between two
         instructions of Python; one in a long call of PyTorch goes on to its end or its deadline.
 

@@ -66,8 +66,8 @@ class LocalPool(WorkerPool):
             raise stopping()
         if device is not None and device not in self._slots:
             raise absent_device(device, self._slots)
-        if lane == "jobs":
-            slot = self._job_slot(device)
+        if lane != "requests":
+            slot = self._job_slot(device, lane)
         else:
             slot = self._least_busy() if device is None else self._slots[device]
         reply = await slot.run(task, deadline_seconds or self._settings.deadline_seconds, on_progress)
@@ -98,26 +98,25 @@ class LocalPool(WorkerPool):
     def _least_busy(self) -> Slot:
         return min(self._slots.values(), key=lambda slot: (slot.state != "ready", slot.queue))
 
-    def _job_slot(self, device: str | None) -> Slot:
+    def _job_slot(self, device: str | None, lane: Lane) -> Slot:
         """A place for a job: one without work, else a new one where there may be more, else the shortest queue.
 
         A new one starts while the job queues there, so that no other job takes it for one without work.
         """
         names = list(self._slots) if device is None else [device]
-        there = [slot for name in names for slot in self._job_slots[name]]
-        shortest = min(there, key=lambda slot: slot.queue, default=None)
+        there = {name: [slot for slot in self._job_slots[name] if slot.lane == lane] for name in names}
+        shortest = min((slot for slots in there.values() for slot in slots), key=lambda slot: slot.queue, default=None)
         if shortest is not None and shortest.queue == 0:
             return shortest
-        name = min(names, key=lambda name: len(self._job_slots[name]))
-        slots = self._job_slots[name]
-        if len(slots) >= self._settings.job_workers:
+        name = min(names, key=lambda name: len(there[name]))
+        if len(there[name]) >= self._settings.job_workers:
             assert shortest is not None, "there may be at least one"
             return shortest
-        numbers = {slot.name for slot in slots}
+        numbers = {slot.name for slot in there[name]}
         first = self._slots[name].name
-        free = next(n for n in range(len(slots) + 1) if f"{first}-jobs-{n}" not in numbers)
-        slot = Slot(f"{first}-jobs-{free}", name, self._places[name], "jobs", self._settings, self._spares)
-        slots.append(slot)
+        free = next(n for n in range(len(numbers) + 1) if f"{first}-{lane}-{n}" not in numbers)
+        slot = Slot(f"{first}-{lane}-{free}", name, self._places[name], lane, self._settings, self._spares)
+        self._job_slots[name].append(slot)
         slot.start_beside()
         return slot
 

@@ -36,7 +36,11 @@ ABSENCE_SECONDS = 20.0  # a task waits so long for a seat that is away: a machin
 GRACE_SECONDS = 10.0  # beyond a task's deadline, which its seat watches over
 CALLS_AT_ONCE = 10_000  # of one seat; its queue is bounded by itself
 CLUSTER_LOST = 75  # the exit status then: sysexits.h calls it a failure that may be over soon
-DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # of seats; after so many it is not tried again
+DEATHS_PER_TASK: dict[Lane, int] = {
+    "requests": 2,
+    "jobs": 1,
+    "training": 1,
+}  # of seats; after so many it is not tried again
 
 
 @dataclass

@@ -147,9 +147,8 @@ def _share_of_machine(settings: Settings, device: str, cpus: float) -> Settings:
         there = os.cpu_count() or 1
         share = min(1.0, cpus / there)
         machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        workers = 1 + settings.job_workers
         changes["worker_threads"] = settings.worker_threads or max(1, int(min(cpus, there)))
         changes["worker_memory_bytes"] = settings.worker_memory_bytes or int(
-            machine_bytes * MEMORY_SHARE * share / workers
+            machine_bytes * MEMORY_SHARE * share / settings.workers_per_device
         )
     return settings.model_copy(update=changes)

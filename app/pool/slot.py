@@ -22,7 +22,7 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1}  # after so many a task is not tried again
+DEATHS_PER_TASK: dict[Lane, int] = {"requests": 2, "jobs": 1, "training": 1}  # after so many a task is not tried again
 AWAKE_SECONDS = 0.0006  # most that a lone request's reply is waited for awake; longer ones gain little
 ROOM_TO_WAIT_AWAKE = len(os.sched_getaffinity(0)) > 1  # on one core the worker needs the time itself
 LONGEST_START_SECONDS = 180.0  # loading PyTorch from a cold disk takes a minute; longer is for ever

@@ -26,13 +26,14 @@ from app.db.jobs import JobRow
 from app.db.leases import Claimed, LeaseLost
 from app.db.wakeups import wake_others
 from app.errors import Busy, LabError, NotFound, StorageFull, Unavailable
-from app.messages import NetworkRef, Progress, Reply, Task
+from app.messages import Lane, NetworkRef, Progress, Reply, Task
 from app.services.idempotency import Answer, Write
 from app.services.job_bytes import INLINE_BYTES, keep_bytes, read_bytes
 from app.services.lab import Lab, ask_heads, in_thread
 
 logger = logging.getLogger(__name__)
 
+JOB_LANES: tuple[Lane, ...] = ("jobs", "training")
 PROGRESS_SECONDS = 0.5  # between two reports of one job that are written
 
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
@@ -100,7 +101,7 @@ class JobContext:
         deadline_seconds: float | None = None,
         on_progress: Callable[[Progress], Awaitable[None]] | None = None,
     ) -> Reply:
-        """Runs a task on a worker, in the lane of jobs (None: the setting's deadline for jobs).
+        """Runs a task on a worker, in the lane of the job's kind (None: the setting's deadline for jobs).
 
         `on_progress` is awaited for one message of the task after the other, and for all of them before the reply is
         given; what it raises withdraws the task. Without it they are told as the job's progress.
@@ -113,7 +114,7 @@ class JobContext:
                 task,
                 device=device,
                 deadline_seconds=deadline_seconds or self.lab.settings.job_deadline_seconds,
-                lane="jobs",
+                lane=lane_of(self.job.kind),
                 on_progress=arrived.put_nowait,
             )
         )
@@ -245,6 +246,11 @@ class JobContext:
 
 Attempt = Callable[[JobContext], Awaitable[Write]]
 Kinds = Mapping[str, Attempt]
+
+
+def lane_of(kind: str) -> Lane:
+    """Where jobs of a kind run: a training may take days, and no other job waits behind it."""
+    return "training" if kind == "train" else "jobs"
 
 
 def is_death(error: LabError) -> bool:

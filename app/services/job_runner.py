@@ -1,15 +1,15 @@
 """Runs jobs: claims them, keeps their leases alive, ends them, and gives up for dead those of other processes.
 
-Each service process has one. It runs as many jobs on each device as the pool has workers for jobs there. Between its
-statements a job belongs to whoever holds its lease; this file never trusts that it still does. Wired by `app.main`,
-which hands over the kinds of jobs there are.
+Each service process has one. It runs as many jobs on each device as the pool has workers for jobs there, and as many
+trainings besides. Between its statements a job belongs to whoever holds its lease; this file never trusts that it still
+does. Wired by `app.main`, which hands over the kinds of jobs there are.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,9 +24,9 @@ from app.db.engine import Connection
 from app.db.leases import Claimed, Lease, LeaseLost
 from app.db.wakeups import listen, wake_others
 from app.errors import LabError, Unavailable
-from app.messages import to_failure
+from app.messages import Lane, to_failure
 from app.services.idempotency import Write
-from app.services.job_context import Attempt, JobContext, Kinds, is_death, is_passing
+from app.services.job_context import JOB_LANES, Attempt, JobContext, Kinds, is_death, is_passing, lane_of
 from app.services.jobs import forget_ended_jobs
 from app.services.lab import Caller, Lab, in_thread
 from app.services.writes import MOST_TRIES, HeadMoved, too_contended, turn
@@ -93,8 +93,8 @@ class JobRunner:
         with self._lab.bell.listening() as ear:
             while not self._lab.stopping.is_set():
                 try:
-                    while self._has_room():
-                        claimed = await self._in_thread(partial(self._claim_one, busy_devices=self._busy_devices()))
+                    while rooms := self._rooms():
+                        claimed = await self._in_thread(partial(self._claim_one, rooms=rooms))
                         if claimed is None:
                             break
                         self._begin(claimed)
@@ -135,21 +135,29 @@ class JobRunner:
 
     # --- claiming ---
 
-    def _has_room(self) -> bool:
-        places = len(self._lab.pool.devices) * self._lab.settings.job_workers
-        return not self._lab.stopping.is_set() and len(self._running) < places
+    def _rooms(self) -> dict[Lane, list[str]]:
+        """The lanes in which one more job may run, each with the devices where none may. Asked in the event loop: what
+        runs changes there."""
+        if self._lab.stopping.is_set():
+            return {}
+        workers = self._lab.settings.job_workers
+        rooms: dict[Lane, list[str]] = {}
+        for lane in JOB_LANES:
+            running = [one.claimed for one in self._running.values() if lane_of(one.claimed.job.kind) == lane]
+            if len(running) < len(self._lab.pool.devices) * workers:
+                at_work = Counter(claimed.device for claimed in running if claimed.device is not None)
+                rooms[lane] = [device for device, count in at_work.items() if count >= workers]
+        return rooms
 
-    def _busy_devices(self) -> list[str]:
-        """Asked in the event loop: what runs changes there."""
-        at_work = Counter(one.claimed.device for one in self._running.values() if one.claimed.device is not None)
-        return [device for device, count in at_work.items() if count >= self._lab.settings.job_workers]
-
-    def _claim_one(self, connection: Connection, busy_devices: list[str]) -> Claimed | None:
+    def _claim_one(self, connection: Connection, rooms: Mapping[Lane, list[str]]) -> Claimed | None:
         seconds = self._lab.settings.job_lease_seconds
-        claimed = leases.claim(connection, kinds=list(self._kinds), lease_seconds=seconds, busy_devices=busy_devices)
-        if claimed is not None:
-            wake_others(connection)
-        return claimed
+        for lane, busy_devices in rooms.items():
+            kinds = [kind for kind in self._kinds if lane_of(kind) == lane]
+            claimed = leases.claim(connection, kinds=kinds, lease_seconds=seconds, busy_devices=busy_devices)
+            if claimed is not None:
+                wake_others(connection)
+                return claimed
+        return None
 
     def _begin(self, claimed: Claimed) -> None:
         token = claimed.lease.token

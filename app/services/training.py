@@ -1,4 +1,4 @@
-"""Training as a job: planned at once, run by a worker in the lane of jobs, kept in revisions on its way.
+"""Training as a job: planned at once, run by a worker in a lane of its own, kept in revisions on its way.
 
 A checkpoint is a revision, and beside it the state that the run goes on with: one transaction. After the death of a
 worker or a service the next attempt goes on from the newest one, on whatever device the network is then. Called by the

@@ -38,9 +38,9 @@ def initialize(worker: Worker, task: Initialize) -> Initialized:
 
     def contents() -> Iterator[tuple[tuple[str, ...], TensorBytes]]:
         count = len({step.group.names for step in plan})
-        for done, (names, tensor) in enumerate(_run(plan, start, worker.limits)):
-            worker.turn.report(done / count)
+        for done, (names, tensor) in enumerate(_run(plan, start, worker.limits), 1):
             yield names, TensorBytes(stored[names[0]].dtype, stored[names[0]].shape, bytes_of(tensor))
+            worker.turn.report(done / count)
 
     with seeded(task.seed):
         manifest = worker.store.derive(task.network.manifest, contents())

@@ -24,7 +24,7 @@ _FULL = re.compile(r"can't allocate memory|not enough memory|out of memory|alloc
 def address_space(settings: Settings) -> int:
     """The bytes that a CPU worker may take beyond what it starts with."""
     machine_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    workers = len((settings.devices or "cpu").split(",")) * (1 + settings.job_workers)
+    workers = len((settings.devices or "cpu").split(",")) * settings.workers_per_device
     return settings.worker_memory_bytes or int(machine_bytes * MEMORY_SHARE / workers)
 
 
@@ -42,7 +42,7 @@ def resident_budget(place: str, settings: Settings) -> int:
         return settings.resident_bytes
     if place.startswith("cpu"):
         return min(CPU_RESIDENT_BYTES, int(capacity(place, settings) * RESIDENT_SHARE))
-    return int(capacity(place, settings) * RESIDENT_SHARE / (1 + settings.job_workers))
+    return int(capacity(place, settings) * RESIDENT_SHARE / settings.workers_per_device)
 
 
 def is_full(error: BaseException) -> bool:

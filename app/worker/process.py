@@ -193,7 +193,7 @@ def _clean_up(worker: Worker) -> None:
 
 
 def _prepare_torch(device: str, lane: Lane, settings: Settings) -> None:
-    if lane == "jobs":
+    if lane != "requests":
         os.nice(JOB_NICENESS)
     slots = len((settings.devices or device).split(","))
     torch.set_num_threads(settings.worker_threads or max(1, (os.cpu_count() or 1) // slots))

@@ -101,7 +101,7 @@ class _Run:
             if self._end_epoch():
                 stopped = "early"
                 break
-        self._flush()
+        self._report()
         return self._finish(stopped)
 
     def _run_epoch(self) -> None:
@@ -238,7 +238,7 @@ class _Run:
         shown: dict[str, Any] = {
             "step": position.step,
             "steps": self.total,
-            "epoch": position.epoch + 1,
+            "epoch": position.epoch + (position.batch > 0),  # that of the last step
             "loss": self.curve.waiting[-1] if self.curve.waiting else self.curve.mean[-1],
             "lr": self._lr(),
             "steps_per_second": round(rate, 3),

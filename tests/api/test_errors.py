@@ -7,6 +7,7 @@ from app import errors
 from app.api.errors import STATUS, problem_document, render_problem, status_of
 from app.api.problem_codes import CODES
 from app.errors import LabError, Place
+from tests.api.problem import check_problem
 
 
 def test_every_class_of_error_has_a_status_and_its_own_code_a_page():
@@ -56,3 +57,12 @@ def test_no_value_in_an_error_makes_a_second_one(extra):
     reply = render_problem(errors.Unavailable("x", extra=extra))
     assert reply.status == 503
     assert (b"retry-after", b"1") in reply.headers
+
+
+def test_what_is_wrong_with_a_query_or_a_key_is_told_once_and_in_its_own_words(service):
+    wrong_state = service.get("/v1/jobs?state=zz")
+    assert len(check_problem(wrong_state, 422, "invalid-request")["errors"]) == 1
+    long_token = service.get("/v1/networks", params={"page_token": "a" * 5000})
+    assert "at most 512 characters" in check_problem(long_token, 422, "invalid-request")["detail"]
+    body = {"architecture": "ReLU()", "labels": {"k" * 65: "v"}}
+    check_problem(service.post("/v1/networks", json=body), 422, "invalid-request", "/labels/" + "k" * 65)

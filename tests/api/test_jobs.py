@@ -307,4 +307,4 @@ def test_a_long_initialisation_tells_how_far_it_is(service, fresh_name):
     fractions = [event.data["fraction"] for event in read_events(service, url) if event.type == "progress"]
     assert fractions
     assert fractions == sorted(set(fractions))
-    assert service.get(url).json()["progress"]["fraction"] == fractions[-1] == 15 / 16
+    assert service.get(url).json()["progress"]["fraction"] == fractions[-1] == 1.0

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from tests.service import start_service
-from tests.training.killed import QUICK, assert_ended_well, begin, kill_worker_of_jobs, step_reached
+from tests.training.killed import QUICK, assert_ended_well, begin, kill_worker_of_training, step_reached
 
 
 def test_f3_a_run_survives_its_worker_its_service_and_a_move_to_another_device(tmp_path: Path):
@@ -13,7 +13,7 @@ def test_f3_a_run_survives_its_worker_its_service_and_a_move_to_another_device(t
     with start_service(tmp_path, env=QUICK) as service, service.client() as client:
         job = begin(client)
         step_reached(client, job, chance.randrange(50, 250))
-        assert kill_worker_of_jobs(client)
+        assert kill_worker_of_training(client)
         told = client.get(job).json()["progress"]["step"]  # by whoever was killed
         step_reached(client, job, told + chance.randrange(100, 400))
         assert client.put("/v1/networks/net/device", json={"device": "cpu:1"}).status_code == 200

@@ -40,7 +40,7 @@ class TestLocalPool(WorkerPoolContract):
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
         async def scenario(pool):
-            for lane in ("requests", "jobs"):
+            for lane in ("requests", "jobs", "training"):
                 await pool.submit(check(), lane=lane)
                 before = (await pool.workers())[-1]
                 poison = asyncio.ensure_future(pool.submit(Release(networks=["poison"]), lane=lane))

@@ -308,6 +308,17 @@ class WorkerPoolContract:
 
         self.run(tmp_path, scenario, job_idle_seconds=1)
 
+    def test_no_other_job_waits_for_a_training(self, shared):
+        async def scenario(pool):
+            training = asyncio.ensure_future(pool.submit(spin(FOREVER), lane="training", device="cpu:0"))
+            await ready_pid(pool, lane="training")
+            for lane in ("requests", "jobs"):
+                assert (await pool.submit(check(), lane=lane, device="cpu:0")).parameter_count > 0
+            assert not training.done()
+            training.cancel()
+
+        shared(scenario)
+
     def test_a_job_whose_worker_died_is_not_tried_again_by_the_pool(self, shared):
         async def scenario(pool):
             job = asyncio.ensure_future(pool.submit(spin(FOREVER), lane="jobs"))

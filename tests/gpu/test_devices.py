@@ -182,7 +182,7 @@ def test_training_ends_where_pytorch_ends_and_requests_on_the_device_do_not_wait
         assert run(lab, small, torch.ones(1, 2))["output"].shape == (1, 2)
     wait(lab, job)
     lanes = [one["lane"] for one in workers(lab) if one["device"] == device]
-    assert lanes == ["requests", "jobs"]
+    assert lanes == ["requests", "training"]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(5):
         for rows, wanted in zip(X.split(8), y.split(8), strict=True):

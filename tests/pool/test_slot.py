@@ -142,7 +142,7 @@ def test_what_a_worker_holds_when_the_pool_stops_is_answered_and_the_rest_is_tol
         await pool.stop()
         replies = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(reply) for reply in replies] == [*[Checked] * MOST_HELD, *[Unavailable] * 6]
-        for lane in ("requests", "jobs"):
+        for lane in ("requests", "jobs", "training"):
             with pytest.raises(Unavailable, match="stopping"):
                 await pool.submit(spin(1), lane=lane)
 

@@ -248,6 +248,28 @@ def test_what_runs_is_looked_at_in_the_event_loop_alone(laboratory):
     asyncio.run(scenario())
 
 
+def test_no_other_job_waits_for_a_training_and_trainings_wait_for_one_another(laboratory):
+    over = asyncio.Event()
+
+    async def train(job: JobContext) -> Write:
+        await over.wait()
+        return writing("trained")
+
+    async def quick(job: JobContext) -> Write:
+        return writing("done")
+
+    async def scenario() -> None:
+        async with laboratory.running(train=train, quick=quick):
+            trainings = [laboratory.add("train") for _ in range(len(laboratory.pool.devices) + 1)]
+            await laboratory.wait_for(trainings[0], "running")
+            assert (await laboratory.ended(laboratory.add("quick"))).state == "succeeded"
+            assert laboratory.find(trainings[-1]).state == "queued"
+            over.set()
+            assert (await laboratory.ended(trainings[-1])).state == "succeeded"
+
+    asyncio.run(scenario())
+
+
 def test_cancelling_ends_a_running_attempt_and_a_waiting_job_never_begins(laboratory):
     reached: list[str] = []
 

@@ -47,10 +47,10 @@ def step_reached(client: httpx.Client, job: str, step: int) -> None:
             return
 
 
-def kill_worker_of_jobs(client: httpx.Client) -> bool:
-    """Kills whoever runs the job; False if nobody does."""
+def kill_worker_of_training(client: httpx.Client) -> bool:
+    """Kills whoever runs the training; False if nobody does."""
     for worker in client.get("/v1/workers").json()["items"]:
-        if worker["lane"] == "jobs" and worker["queue"] and worker["pid"]:
+        if worker["lane"] == "training" and worker["queue"] and worker["pid"]:
             os.kill(worker["pid"], signal.SIGKILL)
             return True
     return False

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.service import start_service
-from tests.training.killed import QUICK, STEPS, assert_ended_well, begin, kill_worker_of_jobs, step_reached
+from tests.training.killed import QUICK, STEPS, assert_ended_well, begin, kill_worker_of_training, step_reached
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_a_run_survives_many_deaths_at_random_moments(tmp_path: Path, seed: int)
             job = job or begin(client)
             for _ in range(chance.randrange(3)):
                 step = further(client, job, chance)
-                kill_worker_of_jobs(client)
+                kill_worker_of_training(client)
             step = further(client, job, chance)
             service.stop(signal.SIGKILL)
     with start_service(tmp_path, env=QUICK) as service, service.client() as client:

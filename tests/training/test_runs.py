@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.laboratory import assert_same_state, create, state_of
-from tests.training.runs import plain, start, wait
+from tests.training.runs import follow, plain, start, wait
 
 
 def clip(net: nn.Module) -> None:
@@ -169,3 +169,33 @@ def test_a_small_language_model(service: httpx.Client, fresh_name):
 
     plain(net, optimizer, loss, (ids[:, :-1], ids[:, 1:]), seed=1, batch_size=4, epochs=2)
     assert_same_state(state_of(service, name), net)
+
+
+def test_neither_an_export_nor_another_job_waits_for_a_training(service: httpx.Client, fresh_name):
+    long, other = fresh_name("long"), fresh_name("other")
+    for name in (long, other):
+        create(service, name, ["Linear(4, 1)"], seed=7, device="cpu:0")
+    request = {"loss": "mse_loss(output, y)", "optimizer": "SGD(lr=0.001)", "epochs": 1_000_000}
+    training = start(service, long, inputs=torch.zeros(8, 4), targets={"y": torch.zeros(8, 1)}, **request)
+    next(data for _, kind, data in follow(service, training) if kind == "progress")  # it is under way
+    try:
+        exported = service.get(f"/v1/networks/{other}/export", timeout=120.0)
+        assert exported.status_code == 200, exported.text
+        rules = {"rules": [{"parameters": {"weight": "ones_()", "bias": "zeros_()"}}]}
+        accepted = service.post(f"/v1/networks/{other}/initialize", json=rules, headers={"Prefer": "respond-async"})
+        job = accepted.headers["location"]
+        wait(service, job)
+        assert service.get(job).json()["progress"] == {"fraction": 1.0}
+        assert service.get(training).json()["state"] == "running"
+    finally:
+        service.post(f"{training}/cancel")
+
+
+def test_a_run_that_is_over_at_once_has_told_how_far_it_came(service: httpx.Client, fresh_name):
+    name = fresh_name()
+    create(service, name, ["Linear(4, 1)"], seed=7)
+    request = {"loss": "mse_loss(output, y)", "optimizer": "SGD(lr=0.001)", "epochs": 2}
+    job = start(service, name, inputs=torch.zeros(8, 4), targets={"y": torch.zeros(8, 1)}, **request)
+    wait(service, job)
+    told = service.get(job).json()["progress"]
+    assert (told["fraction"], told["step"], told["steps"]) == (1.0, 2, 2)

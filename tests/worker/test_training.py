@@ -337,8 +337,8 @@ def test_progress_tells_step_epoch_loss_rates_and_time_left(worker, monkeypatch)
     monkeypatch.setattr("app.worker.training.REPORT_SECONDS", 0.0)
     bench = Bench(worker, MLP)
     bench.run(bench.plan(**regression()))
-    assert [news.shown["step"] for news in bench.told] == list(range(1, 11))
-    assert [news.shown["epoch"] for news in bench.told] == [1] * 5 + [2] * 5
+    assert [news.shown["step"] for news in bench.told] == [*range(1, 11), 10]  # the last one tells the end
+    assert [news.shown["epoch"] for news in bench.told] == [1] * 5 + [2] * 6
     last = bench.told[-1].shown
     assert last["steps"] == 10
     assert last["seconds_left"] == 0

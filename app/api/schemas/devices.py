@@ -59,7 +59,9 @@ class Worker(BaseModel):
 
     name: str
     device: str
-    lane: Literal["requests", "jobs"] = Field(description="What it works on; a job never delays a request.")
+    lane: Literal["requests", "jobs", "training"] = Field(
+        description="What it works on: a job never delays a request, and a training no other job."
+    )
     state: Literal["starting", "ready", "dead"]
     pid: int | None
     queue: int
