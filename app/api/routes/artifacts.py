@@ -105,6 +105,7 @@ def _saved(row: ArtifactRow, received: Received) -> SavedArtifact:
             "unsupported-media-type",
             "bad-name",
             "bad-tensor",
+            "unknown-key",
             "limit-exceeded",
             "busy",
             "unavailable",

@@ -30,6 +30,7 @@ CONTENT: dict[str, Any] = {ONNX: {"schema": {"type": "string", "format": "binary
             "not-acceptable",
             "not-exportable",
             "missing-input",
+            "unknown-name",
             "bad-query",
             "shape-mismatch",
             "bad-arguments",

@@ -131,6 +131,7 @@ def path_of(name: str) -> str:
             "name-taken",
             "in-flight",
             *ARCHITECTURE_PROBLEMS,
+            "bad-request",
             "unknown-device",
             "idempotency-key-reused",
             "storage-full",
@@ -213,6 +214,7 @@ async def list_page(lab: LabDep, page: PageDep, request: Request) -> Response:
             "stale-revision",
             "in-flight",
             "invalid-request",
+            "unknown-key",
             "bad-name",
             "unknown-device",
             "idempotency-key-reused",
@@ -270,6 +272,7 @@ async def get(lab: LabDep, name: NetworkName) -> Response:
             "name-taken",
             "stale-revision",
             "invalid-request",
+            "unknown-key",
             "bad-name",
             "not-row-wise",
         ),
@@ -338,7 +341,7 @@ async def delete(lab: LabDep, name: NetworkToDelete, if_match: IfMatchDep) -> Re
             "description": "The architecture.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Architecture"}, "example": MLP}},
         },
-        **problems("not-found"),
+        **problems("not-found", "invalid-request"),
     },
 )
 async def get_architecture(

@@ -97,6 +97,8 @@ WRITE_PROBLEMS = (
     "unknown-key",
     "shape-mismatch",
     "bad-dtype",
+    "bad-tensor",
+    "unknown-name",
     "idempotency-key-reused",
     "unavailable",
     "deadline-exceeded",

@@ -112,6 +112,7 @@ async def get(
             "shape-mismatch",
             "dtype-mismatch",
             "bad-tensor",
+            "invalid-request",
             "limit-exceeded",
             "busy",
             "unavailable",
